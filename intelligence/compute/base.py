@@ -1,0 +1,158 @@
+"""What every compute client speaks: the protocol, its results and its errors. No Django here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intelligence.vocabulary import TaskType
+
+Vector = NDArray[np.float32]
+"""One embedding: shape (dimension,), length 1."""
+
+Point = tuple[float, float]
+"""x, y of the upright image, each 0..1 of its width or height."""
+
+StartJobs = Callable[[Sequence[str]], None]
+"""Asks for the jobs with these ids to be run soon, on a machine that can."""
+
+
+@dataclass(frozen=True)
+class BoundingBox:
+    """Corners of the upright image, 0..1 of its width and height, x1 < x2 and y1 < y2."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Five points; right and left are the person's own, so the right eye is the one further left in the image."""
+
+    right_eye: Point
+    left_eye: Point
+    nose_tip: Point
+    mouth_right: Point
+    mouth_left: Point
+
+
+@dataclass(frozen=True)
+class DetectedFace:
+    bbox: BoundingBox
+    landmarks: Landmarks
+    confidence: float
+    """0..1; whether it is a calibrated probability is the model's affair."""
+    quality: float
+    """0..1; how well the crop serves recognition."""
+    crop: bytes
+    """The aligned face, 112x112, as PNG."""
+
+
+@dataclass(frozen=True)
+class FaceDetectionResult:
+    faces: tuple[DetectedFace, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class EmbeddingResult:
+    vector: Vector
+    model: str
+
+
+JobResult = FaceDetectionResult | EmbeddingResult
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class JobReport:
+    state: JobState
+    result: JobResult | None = None  # there when completed
+    error: str = ""  # there when failed, in words for the image's owner
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model that answers a task now. Vectors of two names are never compared."""
+
+    name: str
+    dimension: int | None = None  # of its vectors; None for a detector
+    recognises_people: bool = False
+    understands_text: bool = False
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    models: Mapping[TaskType, ModelInfo]
+    summary: str
+    """One line for people: what is active, what it can and cannot do."""
+
+
+class ComputeError(Exception):
+    """A call to compute went wrong. Trying again helps unless it is permanent."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class UnknownJobError(ComputeError):
+    """Compute has never heard of this job, or has forgotten it. Submitting it again helps."""
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """All that any client may need; each takes its own part."""
+
+    spool: Path
+    """Folder of the jobs that run on this installation's own workers; shared by all of them."""
+    clip_dimension: int = 512
+    dino_dimension: int = 384
+    face_dimension: int = 512
+    face_detection_threshold: float = 0.7
+    face_detection_nms: float = 0.4
+    max_image_pixels: int = 200_000_000
+    threads: int = 1
+
+
+class ComputeClient(Protocol):
+    """Takes jobs and answers for them. Safe to use from several threads.
+
+    `submit` is idempotent by its key: the same key gives the same job. `start` follows once the ids are
+    written down, so that no result can arrive before its job is known; a service that begins at `submit`
+    does nothing there.
+    """
+
+    backend: str
+
+    @classmethod
+    def create(cls, settings: ComputeSettings, start_jobs: StartJobs) -> Self: ...
+
+    def submit(
+        self, task: TaskType, image: Path, params: Mapping[str, object], idempotency_key: str
+    ) -> str: ...
+
+    def start(self, job_ids: Sequence[str]) -> None: ...
+
+    def get(self, job_id: str) -> JobReport: ...
+
+    def cancel(self, job_id: str) -> None:
+        """Forgets the job and all it left behind; an unknown one is fine."""
+
+    def capabilities(self) -> Capabilities: ...
+
+    def close(self) -> None: ...
