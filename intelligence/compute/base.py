@@ -35,7 +35,7 @@ class BoundingBox:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Five points; right and left are the person's own, so the right eye is the one further left in the image."""
+    """Five points, named from the person's own side: the right eye lies further left in the picture."""
 
     right_eye: Point
     left_eye: Point
