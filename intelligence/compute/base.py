@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, Self
@@ -83,6 +84,7 @@ class JobReport:
     state: JobState
     result: JobResult | None = None  # there when completed
     error: str = ""  # there when failed, in words for the image's owner
+    permanent: bool = True  # of a failure: asking again, as a new job, will not help
 
 
 @dataclass(frozen=True)
@@ -156,3 +158,13 @@ class ComputeClient(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def close(self) -> None: ...
+
+
+class RunsJobs(Protocol):
+    """The other half of a client whose jobs run on this installation's own workers: what a worker calls."""
+
+    def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        """Runs those that still wait. Answers which have ended, now or before; forgotten ones have not."""
+
+    def purge(self, older_than: timedelta) -> int:
+        """Removes the jobs that nothing has touched for so long, and answers how many."""
