@@ -1,0 +1,49 @@
+# Everything here needs python3 (3.11 or newer) and make; `setup` fetches the rest into .venv.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+READY := .venv/.ready
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check ci clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv, as uv.lock says
+
+$(READY): uv.lock pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed, but "$(PYTHON)" is not: make PYTHON=python3.12 setup' >&2; exit 1; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --all-extras
+	touch $@
+
+run: $(READY) ## Start the store: web, workers and schedule in one process
+	$(BIN)/python manage.py serve
+
+# make hands PHOTOS on to the shell as a variable: a folder's name may hold spaces and quotes.
+demo: $(READY) ## Try it on sample photos, or on yours: make demo PHOTOS=~/Pictures
+	$(BIN)/python manage.py demo $${PHOTOS:+"$$PHOTOS"}
+
+test: $(READY) ## Run the tests
+	$(BIN)/pytest
+
+# The checks load the settings: not this installation's, and with a folder of their own.
+check: export ENV_FILE :=
+check: export CL_SERVER_DIR := $(CURDIR)/.venv/check
+check: $(READY) ## Lint, format, types, borders between packages, migrations, system checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check
+
+ci: test check ## What a pull request has to pass
+
+clean: ## Remove .venv and the caches; the data stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
