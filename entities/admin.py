@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from simple_history.admin import SimpleHistoryAdmin
+
+from entities.api.signed_urls import signed_query
+from entities.models import Entity, ServiceConfig
+
+
+class NoWrites:
+    """Rows that services write: looked at here, never changed behind their backs."""
+
+    def has_add_permission(self, *_arguments: Any, **_options: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_arguments: Any, **_options: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_arguments: Any, **_options: Any) -> bool:
+        return False
+
+
+def thumbnail(entity: Entity, *, height: int = 64) -> str:
+    if entity.type not in {Entity.MediaType.IMAGE, Entity.MediaType.VIDEO}:
+        return ""
+    url = f"{reverse('entity-preview', args=[entity.pk])}?{signed_query(entity.pk)}"
+    return format_html('<img src="{}" height="{}" loading="lazy" alt="">', url, height)
+
+
+@admin.register(Entity)
+class EntityAdmin(NoWrites, SimpleHistoryAdmin):
+    list_display = ("picture", "id", "label", "type", "parent_id", "added_date", "is_deleted")
+    list_display_links = ("picture", "id", "label")
+    list_filter = ("type", "is_collection", "is_deleted")
+    search_fields = ("label", "md5")
+    ordering = ("-added_date", "-id")
+    show_full_result_count = False
+    readonly_fields = ("large_picture",)
+
+    @admin.display(description="")
+    def picture(self, entity: Entity) -> str:
+        return thumbnail(entity)
+
+    @admin.display(description="Picture")
+    def large_picture(self, entity: Entity) -> str:
+        return thumbnail(entity, height=256)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entity]:
+        return super().get_queryset(request).defer("description")
+
+
+@admin.register(ServiceConfig)
+class ServiceConfigAdmin(admin.ModelAdmin[ServiceConfig]):
+    list_display = ("key", "value", "updated_at", "updated_by")

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from rest_framework import serializers
+
+from entities import hierarchy
+from entities.api import extensions
+from entities.api.signed_urls import signed_query
+from entities.api.validation import WordBooleanField
+from entities.models import Entity
+
+
+class MillisecondsField(serializers.IntegerField):
+    """A moment as integer milliseconds since the epoch, UTC."""
+
+    def to_representation(self, value: datetime) -> int:
+        return milliseconds(value)
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _optional_milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else milliseconds(moment)
+
+
+class EntitySerializer(serializers.Serializer[Entity]):
+    """An entity as clients see it. Declared field by field for the schema, written by hand for speed."""
+
+    id = serializers.IntegerField()
+    is_collection = serializers.BooleanField()
+    label = serializers.CharField(allow_null=True)
+    description = serializers.CharField(allow_null=True)
+    parent_id = serializers.IntegerField(allow_null=True)
+    children_count = serializers.IntegerField(help_text="Direct children that are not deleted.")
+    added_date = MillisecondsField()
+    updated_date = MillisecondsField()
+    create_date = MillisecondsField(allow_null=True, help_text="When it was captured.")
+    added_by = serializers.CharField(allow_null=True)
+    updated_by = serializers.CharField(allow_null=True)
+    file_size = serializers.IntegerField(allow_null=True, help_text="Bytes.")
+    width = serializers.IntegerField(allow_null=True)
+    height = serializers.IntegerField(allow_null=True)
+    duration = serializers.FloatField(allow_null=True, help_text="Seconds.")
+    mime_type = serializers.CharField(allow_null=True)
+    type = serializers.ChoiceField(choices=Entity.MediaType.choices, allow_null=True)
+    extension = serializers.CharField(allow_null=True)
+    md5 = serializers.CharField(allow_null=True)
+    file_path = serializers.CharField(allow_null=True)
+    is_deleted = serializers.BooleanField()
+    is_indirectly_deleted = serializers.BooleanField(help_text="A collection above it is deleted.")
+    media_url = serializers.URLField(allow_null=True, help_text="Signed, for a time; needs no token.")
+    preview_url = serializers.URLField(allow_null=True, help_text="Signed, for a time; needs no token.")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for extension in extensions.registered():
+            fields.update(extension.fields)
+        return fields
+
+    def to_representation(self, entity: Entity) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "id": entity.pk,
+            "is_collection": entity.is_collection,
+            "label": entity.label,
+            "description": entity.description,
+            "parent_id": entity.parent_id,
+            "children_count": entity.children_count,
+            "added_date": milliseconds(entity.added_date),
+            "updated_date": milliseconds(entity.updated_date),
+            "create_date": _optional_milliseconds(entity.create_date),
+            "added_by": entity.added_by,
+            "updated_by": entity.updated_by,
+            "file_size": entity.file_size,
+            "width": entity.width,
+            "height": entity.height,
+            "duration": entity.duration,
+            "mime_type": entity.mime_type,
+            "type": entity.type,
+            "extension": entity.extension,
+            "md5": entity.md5,
+            "file_path": entity.file_path,
+            "is_deleted": entity.is_deleted,
+            "is_indirectly_deleted": entity.parent_id in self.context["deleted_parents"],
+            **self._links(entity),
+        }
+        for extension in extensions.registered():
+            values.update(extension.values(entity))
+        return values
+
+    def _links(self, entity: Entity) -> dict[str, str | None]:
+        if entity.md5 is None:
+            return {"media_url": None, "preview_url": None}
+        base = f"{self.context['base_url']}entities/{entity.pk}"
+        query = signed_query(entity.pk)
+        has_preview = entity.type in {Entity.MediaType.IMAGE, Entity.MediaType.VIDEO}
+        return {
+            "media_url": f"{base}/media?{query}",
+            "preview_url": f"{base}/preview?{query}" if has_preview else None,
+        }
+
+
+def page_context(entities: Iterable[Entity], *, base_url: str) -> dict[str, Any]:
+    """What the entities of one answer need beside their rows, with one query for all of them."""
+    return {
+        "deleted_parents": hierarchy.deleted_or_below_deleted(entity.parent_id for entity in entities),
+        "base_url": base_url,
+    }
+
+
+class EntityFormSerializer(serializers.Serializer[Any]):
+    """What creates an entity. Empty text means none."""
+
+    is_collection = WordBooleanField()
+    label = serializers.CharField(required=False, allow_blank=True, max_length=1024)
+    description = serializers.CharField(required=False, allow_blank=True)
+    parent_id = serializers.IntegerField(required=False, allow_null=True)
+    media_file = serializers.FileField(required=False, allow_empty_file=True, max_length=4096)
+    image = serializers.FileField(
+        required=False, allow_empty_file=True, max_length=4096, help_text="Another name for media_file."
+    )
+
+
+class ListQuerySerializer(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1, default=1)
+    page_size = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    exclude_deleted = WordBooleanField(default=False)
+
+
+class PreviewQuerySerializer(serializers.Serializer[Any]):
+    force = WordBooleanField(default=False)

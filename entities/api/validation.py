@@ -1,0 +1,67 @@
+"""Requests that are not as they should be: 422, and for each fault where it is and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, NotFound
+
+TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
+FALSE_WORDS = frozenset({"false", "0", "no", "off", "f", "n"})
+MAX_ID = 2**63 - 1
+
+
+class InvalidRequestError(APIException):
+    """`detail` is a list of {type, loc, msg, input}."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+
+    def __init__(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        super().__init__()
+        self.detail = list(faults)  # type: ignore[assignment]  # plain values: DRF would turn them all into text
+
+
+class WordBooleanField(serializers.BooleanField):
+    """The words that clients use for yes and no, in any case."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        word = str(data).lower()
+        if word not in TRUE_WORDS | FALSE_WORDS:
+            self.fail("invalid", input=data)
+        return word in TRUE_WORDS
+
+
+def validated(serializer: serializers.BaseSerializer[Any], where: str) -> dict[str, Any]:
+    """The checked data; raises InvalidRequestError with `where` ("body" or "query") in each `loc`."""
+    if serializer.is_valid():
+        data: dict[str, Any] = serializer.validated_data
+        return data
+    raise InvalidRequestError(
+        {
+            "type": "missing" if message.code == "required" else f"value_error.{message.code}",
+            "loc": [where, name],
+            "msg": str(message),
+            "input": _printable(serializer.initial_data.get(name)),
+        }
+        for name, messages in serializer.errors.items()
+        for message in messages
+    )
+
+
+def _printable(given: Any) -> Any:
+    """An uploaded file is named, not echoed."""
+    return given if given is None or isinstance(given, str | int | float | bool) else str(given)
+
+
+def path_id(text: str) -> int:
+    """The integer of a path; 422 if it is none, 404 if no row can have it."""
+    try:
+        number = int(text)
+    except ValueError:
+        fault = {"type": "int_parsing", "loc": ["path", "id"], "msg": "must be an integer", "input": text}
+        raise InvalidRequestError([fault]) from None
+    if not 0 <= number <= MAX_ID:
+        raise NotFound("Entity not found")
+    return number

@@ -1,0 +1,141 @@
+"""The media folder: files are received under a temporary name, put in place whole, and stay inside it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from django.conf import settings
+
+from entities.errors import StorageFullError, UploadTooLargeError
+
+CHUNK_BYTES = 1024 * 1024
+OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def disk_full_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in OUT_OF_SPACE:
+            raise StorageFullError(
+                "The media folder's disk is full; free some space and try again."
+            ) from error
+        raise
+
+
+class IncomingFile:
+    """A file on its way in: hashed while it is written, gone unless it is put in place."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        self.path = path
+        self.size = 0
+        self._max_bytes = max_bytes
+        self._hash = hashlib.md5(usedforsecurity=False)
+        self._file = path.open("xb")
+
+    @property
+    def md5(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._max_bytes:
+            raise UploadTooLargeError(f"The file is larger than the limit of {self._max_bytes} bytes.")
+        self._hash.update(chunk)
+        with disk_full_explained():
+            self._file.write(chunk)
+
+    def finish(self) -> None:
+        """After this the bytes survive a power cut."""
+        with disk_full_explained():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.discard()
+
+
+class EntityStorageService:
+    def __init__(self, media_root: Path, *, max_bytes: int) -> None:
+        self.media_root = media_root
+        self._max_bytes = max_bytes
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        return cls(Path(settings.MEDIA_ROOT), max_bytes=settings.MAX_UPLOAD_BYTES)
+
+    def resolve(self, file_path: str) -> Path:
+        """Raises ValueError for a path that leaves the media folder, through `..`, a root or a link."""
+        path = (self.media_root / file_path).resolve()
+        if not path.is_relative_to(self.media_root.resolve()):
+            raise ValueError(f"{file_path!r} leaves the media folder")
+        return path
+
+    @staticmethod
+    def file_path(md5: str, extension: str, day: date) -> str:
+        return str(PurePosixPath("store", f"{day:%Y/%m/%d}", f"{md5}.{extension}"))
+
+    def incoming(self) -> IncomingFile:
+        folder = self.media_root / "incoming"  # same file system, so that putting in place is a rename
+        with disk_full_explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            return IncomingFile(folder / secrets.token_hex(16), max_bytes=self._max_bytes)
+
+    def receive(self, chunks: Iterable[bytes]) -> IncomingFile:
+        incoming = self.incoming()
+        try:
+            for chunk in chunks:
+                incoming.write(chunk)
+            incoming.finish()
+        except BaseException:
+            incoming.discard()
+            raise
+        return incoming
+
+    def put_in_place(self, incoming: IncomingFile, file_path: str) -> None:
+        """When this returns, `file_path` is whole and its name survives a power cut."""
+        target = self.resolve(file_path)
+        with disk_full_explained():
+            self._make_folder(target.parent)
+            incoming.path.replace(target)
+            sync_folder(target.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            self._make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+
+    def remove(self, file_path: str) -> None:
+        self.resolve(file_path).unlink(missing_ok=True)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

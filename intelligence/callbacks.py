@@ -1,0 +1,87 @@
+"""What happens when a job has ended: is the result still wanted? Then apply it, and only then say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import transaction
+
+from intelligence import hints, rows
+from intelligence.appliers import Applier, ResultError
+from intelligence.compute.base import ComputeClient, JobReport, JobResult, JobState, UnknownJobError
+from intelligence.jobs import JobSubmissionService
+from intelligence.models import EntityJob, ImageIntelligence
+from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, TaskType
+from vectors import DimensionMismatchError, InvalidVectorError
+
+
+@dataclass(frozen=True)
+class JobCallbackHandler:
+    client: ComputeClient
+    jobs: JobSubmissionService
+    appliers: Mapping[TaskType, Applier]
+
+    def finish_job(self, job_id: str) -> None:
+        """May run twice, late or out of order. Raises what may pass (a store that is away, a full disk): then
+        nothing has changed, and running it again is right.
+        """
+        job = EntityJob.objects.select_related("face").filter(job_id=job_id).first()
+        if job is None or job.status not in LIVE_JOB_STATUSES:
+            self.client.cancel(job_id)  # nobody wants it any more
+            return
+        try:
+            report = self.client.get(job_id)
+        except UnknownJobError as error:
+            self.jobs.put_off(job, f"{error} It is submitted again.")
+            return
+        self._act_on(job, report)
+
+    def _act_on(self, job: EntityJob, report: JobReport) -> None:
+        if report.state is JobState.RUNNING:
+            rows.move_job(job, JobStatus.IN_PROGRESS)
+        elif report.state is JobState.FAILED:
+            self._end(job, partial(rows.fail_job, job, report.error))
+        elif report.result is not None:
+            self._complete(job, report.result)
+
+    def _complete(self, job: EntityJob, result: JobResult) -> None:
+        try:
+            self._end(job, partial(self._apply, job, result))
+        except (ResultError, DimensionMismatchError, InvalidVectorError) as error:
+            self._end(job, partial(rows.fail_job, job, f"The result cannot be used: {error}"))
+
+    def _end(self, job: EntityJob, change: partial[object]) -> None:
+        with transaction.atomic():
+            rows.lock_entity(job.entity_id)
+            change()
+        if job.job_id:
+            self.client.cancel(job.job_id)  # its files have served
+        hints.dispatch()
+
+    def _apply(self, job: EntityJob, result: JobResult) -> None:
+        if not self._is_wanted(job, result):
+            rows.move_job(
+                job, JobStatus.DISCARDED, error_message="The image or the model has changed meanwhile."
+            )
+            return
+        following = self.appliers[TaskType(job.task_type)].apply(job, result)
+        rows.move_job(job, JobStatus.COMPLETED, error_message="")
+        rows.settle(job.entity_id)
+        if following:
+            transaction.on_commit(partial(self._submit, following))
+
+    def _submit(self, jobs: Sequence[EntityJob]) -> None:
+        self.jobs.submit(jobs)
+
+    def _is_wanted(self, job: EntityJob, result: JobResult) -> bool:
+        """The entity is locked: what is true here stays true until the result is applied."""
+        still_live = EntityJob.objects.live().filter(pk=job.pk).exists()
+        describes_content = ImageIntelligence.objects.filter(
+            pk=job.entity_id, md5=job.md5, entity__md5=job.md5, entity__is_deleted=False
+        ).exists()
+        return still_live and describes_content and result.model == job.model == self._current_model(job)
+
+    def _current_model(self, job: EntityJob) -> str:
+        return self.jobs.model_of(TaskType(job.task_type))

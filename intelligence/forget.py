@@ -1,0 +1,39 @@
+"""Taking back everything that was found on an image: vectors, faces and their crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import transaction
+
+from entities.storage import EntityStorageService
+from intelligence import crops
+from intelligence.models import Face
+from vectors import QdrantVectorStore
+
+
+@dataclass(frozen=True)
+class Forgetter:
+    clip: QdrantVectorStore
+    dino: QdrantVectorStore
+    face: QdrantVectorStore
+    storage: EntityStorageService
+
+    def forget(self, entity_ids: Sequence[int]) -> None:
+        """Vectors go before the transaction commits: if that fails, the caller does all of it again."""
+        if not entity_ids:
+            return
+        self.clip.delete(entity_ids)
+        self.dino.delete(entity_ids)
+        self.face.delete_of_entities(entity_ids)
+        Face.objects.filter(entity_id__in=entity_ids).delete()
+        transaction.on_commit(partial(crops.remove_all, self.storage, entity_ids))
+
+    def forget_faces(self, face_ids: Sequence[int]) -> None:
+        """Faces that a new detection replaces."""
+        if not face_ids:
+            return
+        self.face.delete(face_ids)
+        Face.objects.filter(pk__in=face_ids).delete()

@@ -1,0 +1,67 @@
+"""Asking workers to look at something soon. A hint that is lost costs time, never work: the sweeps find it.
+
+Tasks are asked for by name, so that the web side does not import the compute side.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_DEBOUNCE_SECONDS = 0.05
+
+worker_in_this_process = threading.Event()
+"""Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
+
+
+def send(task: str, *arguments: object, countdown: float | None = None) -> None:
+    if settings.EMBEDDED_BROKER and not worker_in_this_process.is_set():
+        return
+    try:
+        current_app.send_task(f"intelligence.tasks.{task}", args=arguments, countdown=countdown, retry=False)
+    except OperationalError as error:
+        logger.warning("The broker is away; a sweep will do %s later: %s", task, error)
+
+
+class _Debounce:
+    """Lets one call through per interval; that call acts at the interval's end, on behalf of all."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._lock = threading.Lock()
+        self._covered_until = 0.0
+
+    def is_first(self) -> bool:
+        with self._lock:
+            if time.monotonic() < self._covered_until:
+                return False
+            self._covered_until = time.monotonic() + self.seconds
+            return True
+
+
+_reconcile = _Debounce(RECONCILE_DEBOUNCE_SECONDS)
+
+
+def reconcile() -> None:
+    if _reconcile.is_first():
+        send("reconcile", countdown=_reconcile.seconds)
+
+
+def dispatch() -> None:
+    send("dispatch")
+
+
+def infer(job_ids: Sequence[str]) -> None:
+    send("infer", list(job_ids))
+
+
+def finish_job(job_id: str) -> None:
+    send("finish_job", job_id)

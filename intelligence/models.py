@@ -1,0 +1,299 @@
+"""What the store knows about its images, and the work that finds it out.
+
+ImageIntelligence is the queue and the truth; the message broker only carries hints.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from django.db import models
+from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
+
+from entities import history
+from entities.models import Entity
+from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+
+
+def choices(words: type[Any]) -> list[tuple[str, str]]:
+    return [(word.value, word.value.replace("_", " ")) for word in words]
+
+
+class FileStorage(Protocol):
+    """As entities.storage.EntityStorageService."""
+
+    def resolve(self, file_path: str) -> Path: ...
+
+
+class EntitySyncState(models.Model):
+    """One row: up to which history id changes have been turned into work.
+
+    A watermark for speed and for people to see; the truth is the state of the images.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    last_version = models.BigIntegerField(default=0)
+    # PostgreSQL commits out of id order: the watermark moves to `horizon_version` only when every
+    # transaction that was open when it was noted (ids below `horizon_transaction`) has ended.
+    horizon_version = models.BigIntegerField(default=0)
+    horizon_transaction = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="one_sync_state", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"history read up to {self.last_version}"
+
+
+class ImageIntelligence(models.Model):
+    """One row an image: the content it describes, and how far each task has come for that content."""
+
+    entity = models.OneToOneField(
+        Entity, primary_key=True, on_delete=models.CASCADE, related_name="intelligence"
+    )
+    md5 = models.CharField(max_length=32)
+    version = models.BigIntegerField(help_text="History id of the change that brought this content.")
+    image_path = models.CharField(max_length=255)
+    priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
+
+    processing_status = models.CharField(
+        max_length=16, choices=choices(ProcessingStatus), default=ProcessingStatus.PENDING
+    )
+    face_detection_job_id = models.CharField(max_length=64, null=True, blank=True)
+    clip_job_id = models.CharField(max_length=64, null=True, blank=True)
+    dino_job_id = models.CharField(max_length=64, null=True, blank=True)
+    face_detection_status = models.CharField(
+        max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING
+    )
+    clip_status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
+    dino_status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
+    face_count = models.PositiveIntegerField(
+        null=True, blank=True, help_text="0 is a result; null is none yet."
+    )
+    error_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "image intelligence"
+        indexes = [
+            models.Index(
+                F("priority").desc(),
+                "entity",
+                name="intelligence_pending",
+                condition=Q(processing_status=ProcessingStatus.PENDING),
+            ),
+            models.Index("processing_status", "updated_at", name="intelligence_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"intelligence of entity {self.entity_id}"
+
+
+class EntityJobQuerySet(models.QuerySet["EntityJob"]):
+    def live(self) -> Self:
+        return self.filter(status__in=LIVE_JOB_STATUSES)
+
+    def current(self, row: ImageIntelligence) -> Self:
+        """The jobs that describe the content the row describes."""
+        return self.filter(entity_id=row.pk, md5=row.md5)
+
+
+class EntityJob(models.Model):
+    """Every job ever asked for. Written before it is submitted, so that a crash in between loses nothing."""
+
+    entity = models.ForeignKey(Entity, on_delete=models.CASCADE, related_name="jobs")
+    face = models.ForeignKey("Face", null=True, blank=True, on_delete=models.CASCADE, related_name="jobs")
+    task_type = models.CharField(max_length=32, choices=choices(TaskType))
+    md5 = models.CharField(max_length=32)
+    model = models.CharField(max_length=255)
+    status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
+    idempotency_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
+    job_id = models.CharField(max_length=64, null=True, blank=True, unique=True)
+    backend = models.CharField(max_length=32)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(null=True, blank=True, help_text="No earlier attempt than this.")
+    error_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = EntityJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index("entity", "task_type", "md5", name="job_entity_task"),
+            models.Index("status", "updated_at", name="job_live", condition=Q(status__in=LIVE_JOB_STATUSES)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                "entity",
+                "task_type",
+                "md5",
+                "model",
+                name="one_live_job_per_image_task",
+                condition=Q(face__isnull=True, status__in=LIVE_JOB_STATUSES),
+            ),
+            models.UniqueConstraint(
+                "face",
+                "task_type",
+                "md5",
+                "model",
+                name="one_live_job_per_face_task",
+                condition=Q(face__isnull=False, status__in=LIVE_JOB_STATUSES),
+            ),
+            models.CheckConstraint(
+                name="job_face_for_face_embedding",
+                condition=Q(task_type=TaskType.FACE_EMBEDDING, face__isnull=False)
+                | ~Q(task_type=TaskType.FACE_EMBEDDING) & Q(face__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_type} of entity {self.entity_id} ({self.status})"
+
+
+class KnownPerson(models.Model):
+    name = models.CharField(max_length=255, null=True, blank=True)
+    hidden = models.BooleanField(default=False)
+    cover_face = models.ForeignKey(
+        "Face", null=True, blank=True, on_delete=models.SET_NULL, related_name="covered_people"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    history = HistoricalRecords(
+        history_id_field=models.BigAutoField(),
+        history_user_id_field=models.CharField(max_length=255, null=True),
+        history_user_getter=history.get_user,
+        history_user_setter=history.set_user,
+        get_user=history.current_user,
+    )
+
+    class Meta:
+        verbose_name_plural = "known people"
+        indexes = [models.Index("name", name="person_name")]
+
+    def __str__(self) -> str:
+        return self.name or f"person {self.pk}"
+
+
+class Face(models.Model):
+    """A face on an image: where it is, what cut-out shows it, and who it is taken to be."""
+
+    class AssignedBy(models.TextChoices):
+        AUTO = "auto"
+        USER = "user"
+
+    entity = models.ForeignKey(Entity, on_delete=models.CASCADE, related_name="faces")
+    bbox = models.JSONField(help_text="x1, y1, x2, y2 of the upright image, 0..1.")
+    landmarks = models.JSONField(help_text="Five points by name, each [x, y], 0..1.")
+    confidence = models.FloatField()
+    quality = models.FloatField()
+    file_path = models.CharField(max_length=255, help_text="The aligned crop, relative to the media folder.")
+    model = models.CharField(max_length=255, help_text="The detector that found it.")
+    known_person = models.ForeignKey(
+        KnownPerson, null=True, blank=True, on_delete=models.SET_NULL, related_name="faces"
+    )
+    assigned_by = models.CharField(max_length=8, choices=AssignedBy.choices, null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                name="face_confidence_in_unit_range", condition=Q(confidence__gte=0, confidence__lte=1)
+            ),
+            models.CheckConstraint(
+                name="face_quality_in_unit_range", condition=Q(quality__gte=0, quality__lte=1)
+            ),
+            models.CheckConstraint(
+                name="face_assigned_by_someone",
+                condition=Q(known_person__isnull=True) | Q(assigned_by__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"face {self.pk} on entity {self.entity_id}"
+
+    def get_file_path(self, storage: FileStorage) -> Path:
+        """Raises ValueError when there is no crop or its path leaves the media folder."""
+        if not self.file_path:
+            raise ValueError(f"face {self.pk} has no crop")
+        return storage.resolve(self.file_path)
+
+
+class FaceMatch(models.Model):
+    """A piece of evidence: why a face was given to a person."""
+
+    face = models.ForeignKey(Face, on_delete=models.CASCADE, related_name="matches")
+    matched_face = models.ForeignKey(Face, on_delete=models.CASCADE, related_name="matched_by")
+    similarity = models.FloatField(help_text="Cosine.")
+    threshold = models.FloatField(help_text="The least similarity that counted when it was found.")
+    model = models.CharField(max_length=255)
+    rule = models.CharField(max_length=32)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "face matches"
+        constraints = [
+            models.UniqueConstraint("face", "matched_face", "model", name="one_match_per_pair_and_model"),
+            models.CheckConstraint(name="match_of_two_faces", condition=~Q(face=F("matched_face"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"face {self.face_id} ~ face {self.matched_face_id}"
+
+
+class FaceDecision(models.Model):
+    """Someone said who a face is, or is not. It names the place on the image too, to outlive re-detection."""
+
+    class Verdict(models.TextChoices):
+        IS = "is"
+        IS_NOT = "is_not"
+
+    entity = models.ForeignKey(Entity, on_delete=models.CASCADE, related_name="face_decisions")
+    face = models.ForeignKey(Face, null=True, blank=True, on_delete=models.SET_NULL, related_name="decisions")
+    bbox = models.JSONField(help_text="Where on the upright image the face was, 0..1.")
+    person = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="decisions")
+    verdict = models.CharField(max_length=8, choices=Verdict.choices)
+    decided_by = models.CharField(max_length=255, null=True, blank=True)
+    decided_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "face", name="one_person_decided_per_face", condition=Q(verdict="is", face__isnull=False)
+            ),
+            models.UniqueConstraint(
+                "face", "person", name="one_verdict_per_face_and_person", condition=Q(face__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"face {self.face_id} {self.verdict} person {self.person_id}"
+
+
+class PersonDistinction(models.Model):
+    """Someone said that these two are not the same person."""
+
+    person = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="distinct_from")
+    other = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="distinct_to")
+    decided_by = models.CharField(max_length=255, null=True, blank=True)
+    decided_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("person", "other", name="one_distinction_per_pair"),
+            # The smaller id first, so that a pair has one spelling.
+            models.CheckConstraint(name="distinction_in_order", condition=Q(person__lt=F("other"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"person {self.person_id} is not person {self.other_id}"

@@ -1,0 +1,87 @@
+"""Builds what a worker needs, once per process, and closes it at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from entities.storage import EntityStorageService
+from intelligence import hints
+from intelligence.appliers import FaceDetectionApplier, FaceEmbeddingApplier, ImageEmbeddingApplier
+from intelligence.callbacks import JobCallbackHandler
+from intelligence.compute.base import ComputeClient, StartJobs
+from intelligence.forget import Forgetter
+from intelligence.jobs import JobSubmissionService
+from intelligence.reconcile import MInsightProcessor
+from intelligence.sweeps import Sweeper
+from intelligence.vocabulary import TaskType
+from vectors import close_stores, get_clip_store, get_dino_store, get_face_store
+
+ClientFactory = Callable[[StartJobs], ComputeClient]
+
+
+@dataclass(frozen=True)
+class IntelligenceProcessingService:
+    client: ComputeClient
+    processor: MInsightProcessor
+    jobs: JobSubmissionService
+    callbacks: JobCallbackHandler
+    sweeper: Sweeper
+
+    @classmethod
+    def create(cls) -> Self:
+        """With the compute client that the configuration names: the web side must not import any."""
+        make_client: ClientFactory = import_string(settings.COMPUTE_CLIENT_FACTORY)
+        return cls.of(make_client(hints.infer), EntityStorageService.from_settings())
+
+    @classmethod
+    def of(cls, client: ComputeClient, storage: EntityStorageService) -> Self:
+        clip, dino, face = get_clip_store(), get_dino_store(), get_face_store()
+        forgetter = Forgetter(clip, dino, face, storage)
+        jobs = JobSubmissionService(
+            client, storage, settings.COMPUTE_JOBS_OUTSTANDING, settings.COMPUTE_JOB_ATTEMPTS
+        )
+        appliers = {
+            TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter, jobs),
+            TaskType.CLIP_EMBEDDING: ImageEmbeddingApplier(clip),
+            TaskType.DINO_EMBEDDING: ImageEmbeddingApplier(dino),
+            TaskType.FACE_EMBEDDING: FaceEmbeddingApplier(face),
+        }
+        processor = MInsightProcessor(forgetter)
+        return cls(
+            client=client,
+            processor=processor,
+            jobs=jobs,
+            callbacks=JobCallbackHandler(client, jobs, appliers),
+            sweeper=Sweeper(client, jobs, processor),
+        )
+
+    def shutdown(self) -> None:
+        self.client.close()
+        close_stores()
+
+
+_lock = threading.Lock()
+_service: IntelligenceProcessingService | None = None
+
+
+def get_processing() -> IntelligenceProcessingService:
+    """The process's own; made at the first use, so that a forked worker child makes its own."""
+    global _service  # noqa: PLW0603  (one per process is the point)
+    with _lock:
+        if _service is None:
+            _service = IntelligenceProcessingService.create()
+        return _service
+
+
+def shutdown_processing() -> None:
+    global _service  # noqa: PLW0603
+    with _lock:
+        if _service is not None:
+            _service.shutdown()
+            _service = None

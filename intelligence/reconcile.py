@@ -1,0 +1,130 @@
+"""From history to work: reads the changes after the watermark and brings each image's row up to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from entities.models import Entity
+from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History
+from intelligence import rows
+from intelligence.forget import Forgetter
+from intelligence.models import EntitySyncState, ImageIntelligence
+from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus
+
+BATCH_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class MInsightProcessor:
+    """Running it twice, or in two workers at once, changes nothing."""
+
+    forgetter: Forgetter
+    batch_size: int = BATCH_SIZE
+
+    def reconcile(self) -> int:
+        """Returns how many changes of history it read."""
+        state, _ = EntitySyncState.objects.get_or_create(pk=1)
+        seen, number = state.last_version, 0
+        while changes := self._read_after(seen):
+            seen = changes[-1].transaction_id
+            number += len(changes)
+            with transaction.atomic():
+                locked = EntitySyncState.objects.select_for_update().get(pk=1)
+                self._apply(_last_of_each_entity(changes))
+                _advance(locked, seen)
+        return number
+
+    def reconcile_entities(self, entity_ids: Iterable[int]) -> None:
+        """By their newest versions, wherever the watermark is."""
+        newest = (
+            History.objects.filter(id__in=list(entity_ids)).values("id").annotate(newest=Max("history_id"))
+        )
+        versions = History.objects.filter(history_id__in=[row["newest"] for row in newest])
+        changes = [EntityVersionData.from_history(row) for row in versions.values(*SNAPSHOT_FIELDS)]
+        with transaction.atomic():
+            self._apply(_last_of_each_entity(changes))
+
+    def _read_after(self, version: int) -> list[EntityVersionData]:
+        # Outside the transaction: `_advance` needs the ids to be seen before it draws its own number.
+        newer = History.objects.filter(history_id__gt=version).order_by("history_id")
+        return [
+            EntityVersionData.from_history(row) for row in newer.values(*SNAPSHOT_FIELDS)[: self.batch_size]
+        ]
+
+    def _apply(self, changes: list[EntityVersionData]) -> None:
+        locked = _lock_entities(change.id for change in changes)
+        known = ImageIntelligence.objects.in_bulk([change.id for change in changes])
+        pictures = [change for change in changes if change.is_picture and change.id in locked]
+        self._forget([change.id for change in changes if not change.is_picture or change.id not in locked])
+        new_content = [change for change in pictures if _brings_content(change, known.get(change.id))]
+        self._forget([change.id for change in new_content if change.id in known])
+        _queue(change for change in new_content if not change.is_deleted)
+        rows.discard_live_jobs(change.id for change in pictures if change.is_deleted)
+        _resume(change for change in pictures if not change.is_deleted)
+
+    def _forget(self, entity_ids: list[int]) -> None:
+        """The row, and all that was found on content that is no longer there."""
+        self.forgetter.forget(entity_ids)
+        rows.discard_live_jobs(entity_ids)
+        ImageIntelligence.objects.filter(pk__in=entity_ids).delete()
+
+
+def _last_of_each_entity(changes: Iterable[EntityVersionData]) -> list[EntityVersionData]:
+    last = {change.id: change for change in changes}
+    return [last[pk] for pk in sorted(last)]
+
+
+def _lock_entities(ids: Iterable[int]) -> set[int]:
+    """Those of `ids` that still exist; they stay until the transaction ends."""
+    entities = Entity.objects.select_for_update(no_key=True).filter(pk__in=list(ids)).order_by("pk")
+    return set(entities.values_list("pk", flat=True))
+
+
+def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) -> bool:
+    return row is None or (row.md5 != change.md5 and row.version < change.transaction_id)
+
+
+def _queue(changes: Iterable[EntityVersionData]) -> None:
+    ImageIntelligence.objects.bulk_create(
+        ImageIntelligence(
+            entity_id=change.id, md5=change.md5, version=change.transaction_id, image_path=change.file_path
+        )
+        for change in changes
+    )
+
+
+def _resume(changes: Iterable[EntityVersionData]) -> None:
+    """Restored from the trash with work left: what was dropped then is asked for again."""
+    interrupted = ImageIntelligence.objects.filter(
+        pk__in=[change.id for change in changes], processing_status=ProcessingStatus.PROCESSING
+    ).exclude(entity__jobs__status__in=LIVE_JOB_STATUSES)
+    stopped = interrupted.filter(entity__jobs__status=JobStatus.DISCARDED).values_list("pk", flat=True)
+    rows.make_pending(set(stopped))
+
+
+def _advance(state: EntitySyncState, seen: int) -> None:
+    """Moves the watermark, but past no id whose transaction may still be open.
+
+    SQLite has one writer at a time: ids commit in order. PostgreSQL does not, so `seen` is only noted, with
+    the number of this transaction: whoever drew an id up to `seen` has a smaller number. When every smaller
+    number has ended, the noted id is safe. Until then the changes above the watermark are read again, which
+    changes nothing.
+    """
+    if connection.vendor != "postgresql":
+        state.last_version = max(state.last_version, seen)
+        state.save()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_current_xact_id()::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        )
+        own, oldest_running = cursor.fetchone()
+    if oldest_running >= state.horizon_transaction:
+        state.last_version = max(state.last_version, state.horizon_version)
+    if seen > state.horizon_version:
+        state.horizon_version, state.horizon_transaction = seen, own
+    state.save()

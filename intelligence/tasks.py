@@ -1,0 +1,72 @@
+"""The Celery tasks: thin, idempotent, given ids only.
+
+Each takes and ignores further arguments, so that during a rolling deploy an older worker can run what a
+newer one has asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+from django.db import DatabaseError
+
+from intelligence import hints, rows
+from intelligence.compute.local import LocalComputeClient
+from intelligence.models import EntityJob
+from intelligence.processing import get_processing
+from vectors import VectorStoreError
+
+PASSING = (DatabaseError, OSError, VectorStoreError)
+"""Errors that may be gone at the next try."""
+FINISH_RETRIES = 6
+
+
+@shared_task
+def reconcile(*_later: object) -> None:
+    if get_processing().processor.reconcile():
+        hints.dispatch()
+
+
+@shared_task
+def dispatch(*_later: object) -> None:
+    get_processing().jobs.dispatch()
+
+
+@shared_task
+def infer(job_ids: list[str], *_later: object) -> None:
+    """Runs local jobs. Another delivery of the same ids finds none of them queued."""
+    client = get_processing().client
+    assert isinstance(client, LocalComputeClient)
+    claimed = rows.claim_for_run(job_ids)
+    client.run(claimed)
+    for job_id in claimed:
+        hints.finish_job(job_id)
+
+
+@shared_task(bind=True)
+def finish_job(self: Task[Any, Any], job_id: str, *_later: object) -> None:
+    try:
+        get_processing().callbacks.finish_job(job_id)
+    except PASSING as error:
+        if self.request.retries >= FINISH_RETRIES:
+            _fail(job_id, error)
+            return
+        raise self.retry(exc=error, countdown=2**self.request.retries, max_retries=FINISH_RETRIES) from error
+
+
+def _fail(job_id: str, error: Exception) -> None:
+    job = EntityJob.objects.filter(job_id=job_id).first()
+    if job is not None:
+        rows.fail_job(job, f"The result could not be stored: {error}")
+
+
+@shared_task
+def sweep_jobs(*_later: object) -> None:
+    get_processing().sweeper.sweep_jobs()
+
+
+@shared_task
+def sweep_images(*_later: object) -> None:
+    if get_processing().sweeper.sweep_images():
+        hints.dispatch()

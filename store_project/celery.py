@@ -1,0 +1,35 @@
+"""The Celery app: its queues and its whole beat schedule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
+
+QUEUES = ("reconcile", "submit", "inference", "callbacks", "recognition")
+
+# Every event has a sweep here: the event makes it fast, the sweep makes it true.
+BEAT_SCHEDULE = {
+    "read history that no event announced": {"task": "intelligence.tasks.reconcile", "schedule": 5.0},
+    "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
+    "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
+    "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 300.0},
+}
+
+
+def make_app(name: str, queues: Iterable[str] = QUEUES, **options: object) -> Celery:
+    """An app of its own for each worker of one process: an app remembers one choice of queues."""
+    made = Celery(name, **options)
+    made.config_from_object("django.conf:settings", namespace="CELERY")
+    made.autodiscover_tasks()
+    made.conf.task_queues = [Queue(queue) for queue in queues]
+    made.conf.task_create_missing_queues = False
+    made.conf.beat_schedule = BEAT_SCHEDULE
+    return made
+
+
+app = make_app("store")

@@ -1,0 +1,130 @@
+"""Puts what lies in folders into the store. Here rather than in entities, because --wait needs every app."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from entities import hierarchy
+from entities.errors import InvalidHierarchyError
+from entities.ingest import Ingested, Ingester, Outcome, find_files
+from entities.storage import EntityStorageService
+from intelligence.progress import Progress, progress_of_images
+
+POLL_SECONDS = 0.25
+DEFAULT_WORKERS = 2
+SOME_FAILED, BAD_USAGE = 1, 2
+
+
+class Command(BaseCommand):
+    help = (
+        "Stores every file below the given paths. What is stored already is recognised by its content and "
+        "skipped, so the same command can be run again after an interruption. A file that cannot be read or "
+        "decoded is listed at the end and does not stop the rest. Exit code: 0 all stored or already there, "
+        "1 some failed, 2 bad usage."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "paths", nargs="+", type=Path, help="files or folders; folders are walked through"
+        )
+        parser.add_argument("--parent", type=int, metavar="ID", help="the collection to store them in")
+        parser.add_argument(
+            "--workers", type=int, default=DEFAULT_WORKERS, help="files at once (%(default)s)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would be stored; write nothing")
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help="until faces and look-alikes are done; works on them if nobody does",
+        )
+
+    def handle(self, *, paths: list[Path], parent: int | None, workers: int, **options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        files = _checked_files(paths, parent, workers)
+        ingester = Ingester(EntityStorageService.from_settings(), parent_id=parent, workers=workers)
+        if options["dry_run"]:
+            self._summarise([ingester.rehearse(file) for file in _bar(files, len(files))], "would be stored")
+            return
+        if options["wait"]:
+            with worker_unless_running():
+                done = self._store(ingester, files)
+                self._wait()
+        else:
+            done = self._store(ingester, files)
+        self._summarise(done, "stored")
+
+    def _store(self, ingester: Ingester, files: list[Path]) -> list[Ingested]:
+        return list(_bar(ingester.run(files), len(files)))
+
+    def _wait(self) -> None:
+        progress = progress_of_images()
+        with tqdm(total=progress.total, desc="Looking", unit="image", disable=None) as bar:
+            while not (progress := progress_of_images()).is_quiet:
+                _show(bar, progress)
+                time.sleep(POLL_SECONDS)
+            _show(bar, progress)
+        if progress.failed:
+            self.stderr.write(
+                f"{progress.failed} images could not be looked at; see the admin for the reasons."
+            )
+
+    def _summarise(self, done: list[Ingested], stored_word: str) -> None:
+        failures = [item for item in done if item.outcome is Outcome.FAILED]
+        for item in failures:
+            self.stderr.write(f"{item.path}: {item.reason}")
+        counts = Counter(item.outcome for item in done)
+        self.stdout.write(
+            f"{counts[Outcome.STORED]} {stored_word}, {counts[Outcome.ALREADY_THERE]} already there, "
+            f"{len(failures)} failed"
+        )
+        if failures:
+            sys.exit(SOME_FAILED)
+
+
+def _checked_files(paths: list[Path], parent: int | None, workers: int) -> list[Path]:
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise CommandError(f"No such file or folder: {', '.join(missing)}", returncode=BAD_USAGE)
+    if workers < 1:
+        raise CommandError("--workers must be at least 1.", returncode=BAD_USAGE)
+    try:
+        hierarchy.check_parent(parent)
+    except InvalidHierarchyError as error:
+        raise CommandError(f"--parent: {error}", returncode=BAD_USAGE) from error
+    return list(find_files(paths))
+
+
+def _bar(items: Any, total: int) -> Iterator[Any]:
+    return iter(tqdm(items, total=total, desc="Storing", unit="file", disable=None))
+
+
+def _show(bar: Any, progress: Progress) -> None:
+    bar.total, bar.n = progress.total, progress.ended
+    bar.refresh()
+
+
+@contextmanager
+def worker_unless_running() -> Iterator[None]:
+    """Works in this process where nobody else does: `serve`, or workers of a broker, may be at it already."""
+    from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415  (only who waits needs it)
+
+    lock = WorkerLock(settings.CONFIG.cl_server_dir)
+    if not settings.EMBEDDED_BROKER or not lock.acquire():
+        yield
+        return
+    try:
+        with EmbeddedRuntime():
+            yield
+    finally:
+        lock.release()

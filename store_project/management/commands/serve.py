@@ -1,0 +1,79 @@
+"""One process that is the whole store."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from cheroot.wsgi import Server
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+logger = logging.getLogger(__name__)
+
+MULTIPART_OVERHEAD_BYTES = 1024 * 1024
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs the store in one process: web server, Celery workers and beat. Applies migrations first. "
+        "Stops cleanly on SIGTERM or Ctrl-C: requests and tasks in flight are finished within --grace "
+        "seconds, or handed back and taken up at the next start."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+        parser.add_argument(
+            "--port", type=int, default=settings.CONFIG.server_port, help="default: SERVER_PORT (%(default)s)"
+        )
+        parser.add_argument("--no-worker", action="store_true", help="web only; workers run elsewhere")
+        parser.add_argument(
+            "--grace", type=float, default=20.0, help="seconds to finish in (default %(default)s)"
+        )
+
+    def handle(self, *, host: str, port: int, no_worker: bool, grace: float, **_options: Any) -> None:
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        self.check(fail_level=40)
+        call_command("migrate", interactive=False, verbosity=0)
+        runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._start_runtime(grace)
+        server = self._start_web(host, port, grace)
+        self.stdout.write(f"Store is at http://{host}:{port}/ (Ctrl-C stops it)")
+        stopping.wait()
+        self.stdout.write("Stopping ...")
+        server.stop()
+        if runtime is not None:
+            runtime.stop()
+
+    def _start_runtime(self, grace: float) -> Any:
+        # Here, so that a web process without a worker never imports the compute side.
+        from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415
+
+        self._lock = WorkerLock(settings.CONFIG.cl_server_dir)
+        if not self._lock.acquire():
+            raise CommandError(
+                f"Another process works on {settings.CONFIG.cl_server_dir}; stop it, or start with --no-worker."
+            )
+        runtime = EmbeddedRuntime(grace_seconds=grace)
+        runtime.start()
+        return runtime
+
+    def _start_web(self, host: str, port: int, grace: float) -> Server:
+        from store_project.wsgi import application  # noqa: PLC0415  (after the migrations)
+
+        server = Server(
+            (host, port), application, numthreads=settings.CONFIG.server_threads, server_name="store"
+        )
+        server.max_request_body_size = settings.MAX_UPLOAD_BYTES + MULTIPART_OVERHEAD_BYTES
+        server.shutdown_timeout = grace
+        try:
+            server.prepare()
+        except OSError as error:
+            raise CommandError(f"Cannot listen on {host}:{port}: {error}") from error
+        threading.Thread(target=server.serve, name="web", daemon=True).start()
+        return server

@@ -1,0 +1,123 @@
+"""Everything in one process: worker threads and beat, beside whatever else the process does."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from celery import Celery
+from celery.beat import EmbeddedService, Scheduler
+from celery.worker import WorkController
+from celery.worker import state as worker_state
+
+from intelligence import hints
+from intelligence.processing import get_processing, shutdown_processing
+from store_project.celery import QUEUES, app, make_app
+
+logger = logging.getLogger(__name__)
+
+INFERENCE_THREADS = max(1, (os.cpu_count() or 1))
+OTHER_THREADS = 2
+
+
+class WorkerLock:
+    """Held by the one process of a data folder whose workers run inside it; the system frees it if that dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "worker.lock"
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class WorkerThread(threading.Thread):
+    """One Celery worker with a pool of threads."""
+
+    def __init__(self, celery: Celery, queues: Sequence[str], threads: int) -> None:
+        super().__init__(name=f"worker {','.join(queues)}", daemon=True)
+        self.ready = threading.Event()
+        self.worker = WorkController(
+            app=celery,
+            hostname=f"{celery.main}@%h",
+            pool_cls="threads",
+            concurrency=threads,
+            queues=list(queues),
+            ready_callback=lambda _consumer: self.ready.set(),
+            use_eventloop=False,
+            without_mingle=True,
+            without_gossip=True,
+            without_heartbeat=True,
+        )
+
+    def run(self) -> None:
+        self.worker.start()
+
+
+class EmbeddedRuntime:
+    """Takes up what an earlier process left, then works until it is stopped."""
+
+    def __init__(self, *, grace_seconds: float = 20.0) -> None:
+        self.grace_seconds = grace_seconds
+        # A worker of its own for inference, so that long runs never hold up what is quick.
+        inference = make_app("store-inference", set_as_current=False)
+        quick = [queue for queue in QUEUES if queue != "inference"]
+        self._workers = [
+            WorkerThread(app, quick, OTHER_THREADS),
+            WorkerThread(inference, ["inference"], INFERENCE_THREADS),
+        ]
+        self._beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+            worker.ready.wait()
+        hints.worker_in_this_process.set()
+        get_processing().sweeper.recover_interrupted()
+        hints.reconcile()
+        hints.send("sweep_images")
+        hints.dispatch()
+        self._beat.start()
+
+    def stop(self) -> None:
+        """Lets what runs finish within the grace time; what does not is handed back to the queue."""
+        hints.worker_in_this_process.clear()
+        self._beat.stop()
+        worker_state.should_stop = os.EX_OK
+        deadline = time.monotonic() + self.grace_seconds
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        if any(worker.is_alive() for worker in self._workers):
+            logger.warning("Not finished within %s s; the next start takes it up again.", self.grace_seconds)
+            return
+        worker_state.should_stop = None
+        shutdown_processing()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

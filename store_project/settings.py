@@ -1,0 +1,172 @@
+"""Django settings, top to bottom. What an operator chooses comes from config.py; the rest is decided here."""
+
+from __future__ import annotations
+
+import dj_database_url
+import django_stubs_ext
+
+from store_project.config import BASE_DIR, StoreConfig, load
+from store_project.secret_key import read_or_create
+from vectors.schemas import CollectionSettings, VectorSettings
+
+django_stubs_ext.monkeypatch()  # lets ModelAdmin and others be subscripted with their model
+
+CONFIG = load(StoreConfig)
+VERSION = "0.1.0"
+
+DEBUG = CONFIG.debug
+SECRET_KEY = CONFIG.secret_key.get_secret_value() or read_or_create(
+    CONFIG.cl_server_dir / "keys" / "secret_key"
+)
+ALLOWED_HOSTS = CONFIG.allowed_hosts.split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in CONFIG.csrf_trusted_origins.split(",") if origin]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "simple_history",
+    "vectors",
+    "entities",
+    "intelligence",
+    "store_project",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+]
+
+ROOT_URLCONF = "store_project.urls"
+WSGI_APPLICATION = "store_project.wsgi.application"
+# Both spellings of a route are routed; a redirect would turn a POST into a GET and drop its body.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Data -------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        CONFIG.database_url or f"sqlite:///{CONFIG.cl_server_dir / 'store.db'}", conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A transaction that reads and then writes would fail with SQLITE_BUSY; IMMEDIATE makes it wait instead.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+        # FULL: an upload that was answered 201 survives a power cut.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MEDIA_ROOT = CONFIG.media_root
+MAX_UPLOAD_BYTES = CONFIG.max_upload_bytes
+MAX_IMAGE_PIXELS = CONFIG.max_image_pixels
+
+VECTORS = VectorSettings(
+    path=CONFIG.cl_server_dir / "vectors",
+    url=CONFIG.qdrant_url,
+    api_key=CONFIG.qdrant_api_key.get_secret_value(),
+    prefer_grpc=CONFIG.qdrant_prefer_grpc,
+    timeout_seconds=CONFIG.qdrant_timeout_seconds,
+    collections={
+        "clip": CollectionSettings(CONFIG.qdrant_collections.clip, CONFIG.clip_vector_size),
+        "dino": CollectionSettings(CONFIG.qdrant_collections.dino, CONFIG.dino_vector_size),
+        "face": CollectionSettings(CONFIG.qdrant_collections.face, CONFIG.face_vector_size),
+    },
+)
+
+# --- Web --------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Served from the packages themselves, so that a fresh install needs no collectstatic.
+WHITENOISE_USE_FINDERS = True
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+AUTH_DISABLED = CONFIG.auth_disabled
+PUBLIC_KEY_FILE = CONFIG.public_key_file
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "store_project.authentication.TokenAuthentication",
+        "store_project.authentication.BrowserSessionAuthentication",
+    ],
+    # Reading and writing need their permissions unless a view says otherwise.
+    "DEFAULT_PERMISSION_CLASSES": ["store_project.permissions.StoreAccess"],
+    "EXCEPTION_HANDLER": "store_project.exceptions.shape_error",
+    "UNAUTHENTICATED_USER": "store_project.authentication.Anonymous",
+    "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
+}
+
+# --- Tasks ------------------------------------------------------------------------------------------------
+
+COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
+COMPUTE_JOBS_OUTSTANDING = 64
+COMPUTE_JOB_ATTEMPTS = 3
+
+CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://"
+EMBEDDED_BROKER = not CONFIG.celery_broker_url
+# House defaults, so that no task has to remember them. A task may run twice: each asks "still wanted?" first.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SOFT_TIME_LIMIT = 300
+CELERY_TASK_TIME_LIMIT = 360
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"polling_interval": 0.01}  # the memory transport's default of 1 s moves four tasks a second
+    if EMBEDDED_BROKER
+    else {"visibility_timeout": 3600}  # longer than the longest task, else Redis delivers it again
+)
+CELERY_TASK_DEFAULT_QUEUE = "reconcile"
+CELERY_TASK_ROUTES = {
+    "intelligence.tasks.dispatch": {"queue": "submit"},
+    "intelligence.tasks.infer": {"queue": "inference"},
+    "intelligence.tasks.finish_job": {"queue": "callbacks"},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": CONFIG.log_level},
+    "loggers": {name: {"level": "WARNING"} for name in ("celery", "kombu", "PIL", "qdrant_edge")},
+}
