@@ -24,8 +24,12 @@ $(READY): uv.lock pyproject.toml Makefile
 run: $(READY) ## Start the store: web, workers and schedule in one process
 	$(BIN)/python manage.py serve
 
+# In a folder of its own, made anew each time, whatever this installation is configured to use.
 # make hands PHOTOS on to the shell as a variable: a folder's name may hold spaces and quotes.
+demo: export ENV_FILE :=
+demo: export CL_SERVER_DIR := $(CURDIR)/demo-data
 demo: $(READY) ## Try it on sample photos, or on yours: make demo PHOTOS=~/Pictures
+	rm -rf demo-data
 	$(BIN)/python manage.py demo $${PHOTOS:+"$$PHOTOS"}
 
 test: $(READY) ## Run the tests
