@@ -16,7 +16,7 @@ from store_project.config import (
     StoreConfig,
     load,
 )
-from tests.manage import Manage
+from tests.processes import Manage
 
 FIELDS = {*StoreConfig.model_fields, *MInsightConfig.model_fields}
 EXAMPLE = (BASE_DIR / ".env.example").read_text()

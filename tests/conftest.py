@@ -1,0 +1,91 @@
+"""Fixtures for all tests, and the walls around them.
+
+No test sees the variables, the `.env`, the data or the services of whoever runs it: the environment is
+replaced here, before the settings are loaded for the first time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from pytest_django import Settings
+
+import vectors
+from store_project.config import MInsightConfig, StoreConfig
+from tests.processes import Manage
+
+LOOPBACK = "127.0.0.1"
+SERVICE_PORTS = {"postgresql": 5432, "redis": 6379, "mosquitto": 1883}
+
+
+def _isolate_environment() -> None:
+    if django_settings.configured:
+        raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests choose their settings themselves.")
+    for name in {**StoreConfig.model_fields, **MInsightConfig.model_fields}:
+        os.environ.pop(name.upper(), None)
+    server_dir = tempfile.mkdtemp(prefix="store-tests-")
+    atexit.register(shutil.rmtree, server_dir, ignore_errors=True)
+    os.environ.update(
+        CL_SERVER_DIR=server_dir,
+        DATABASE_URL=os.environ.get("TEST_DATABASE_URL", ""),
+        DJANGO_SETTINGS_MODULE="store_project.settings",
+        ENV_FILE="",
+    )
+    # Loaded here, or pytest-django takes Django for unused.
+    assert Path(server_dir) == django_settings.CONFIG.cl_server_dir
+
+
+_isolate_environment()
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """Gives each test folders of its own for files and vectors."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.VECTORS = replace(settings.VECTORS, path=tmp_path / "vectors")
+    yield tmp_path
+    vectors.close_stores()
+
+
+@pytest.fixture
+def media_root(data_dir: Path) -> Path:
+    root = data_dir / "media"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def manage(tmp_path: Path) -> Manage:
+    return Manage(tmp_path / "server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("services"):
+            item.add_marker(pytest.mark.allow_hosts([LOOPBACK]))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`services("redis")` names what a test needs, `services` alone means all three."""
+    if marker := item.get_closest_marker("services"):
+        missing = [name for name in marker.args or SERVICE_PORTS if not _answers(SERVICE_PORTS[name])]
+        if missing:
+            give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+            give_up(f"not running on {LOOPBACK}: {', '.join(missing)}")
+
+
+@cache
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((LOOPBACK, port)) == 0
