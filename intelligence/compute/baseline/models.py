@@ -1,0 +1,76 @@
+"""The built-in models: classical computer vision that needs no model files and no network."""
+
+from __future__ import annotations
+
+import cv2
+
+from intelligence.compute.base import (
+    Capabilities,
+    ComputeError,
+    ComputeSettings,
+    DetectedFace,
+    ModelInfo,
+    Vector,
+)
+from intelligence.compute.baseline.descriptors import (
+    DCT_DIMENSION,
+    DCT_GIST_DIMENSION,
+    dct_descriptor,
+    dct_gist_descriptor,
+)
+from intelligence.compute.baseline.haar import HaarFaceDetector
+from intelligence.compute.picture import Picture
+from intelligence.vocabulary import TaskType
+
+_CAPABILITIES = Capabilities(
+    models={
+        TaskType.FACE_DETECTION: ModelInfo("baseline-haar-alt2"),
+        TaskType.CLIP_EMBEDDING: ModelInfo("baseline-dct-gist-512", dimension=DCT_GIST_DIMENSION),
+        TaskType.DINO_EMBEDDING: ModelInfo("baseline-dct-384", dimension=DCT_DIMENSION),
+        TaskType.FACE_EMBEDDING: ModelInfo("baseline-face-appearance-512", dimension=DCT_GIST_DIMENSION),
+    },
+    summary=(
+        "Built-in classical vision, without model files: finds near-duplicates and frontal faces, "
+        "recognises nobody, understands no text."
+    ),
+)
+
+_DESCRIPTORS = {
+    TaskType.CLIP_EMBEDDING: dct_gist_descriptor,
+    TaskType.DINO_EMBEDDING: dct_descriptor,
+    TaskType.FACE_EMBEDDING: dct_gist_descriptor,
+}
+
+
+class BaselineModels:
+    failures: tuple[type[Exception], ...] = (cv2.error,)
+
+    def __init__(self, settings: ComputeSettings) -> None:
+        """ComputeError if the settings ask for other dimensions than these models give."""
+        _check_dimensions(settings)
+        cv2.setNumThreads(settings.threads)
+        self._detector = HaarFaceDetector()
+
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES
+
+    def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]:
+        return self._detector.detect(picture)
+
+    def embed(self, task: TaskType, picture: Picture) -> Vector:
+        return _DESCRIPTORS[task](picture)
+
+
+def _check_dimensions(settings: ComputeSettings) -> None:
+    asked = {
+        TaskType.CLIP_EMBEDDING: settings.clip_dimension,
+        TaskType.DINO_EMBEDDING: settings.dino_dimension,
+        TaskType.FACE_EMBEDDING: settings.face_dimension,
+    }
+    wrong = [
+        f"{task}: the settings ask for {dimension} dimensions, {model.name} gives {model.dimension}"
+        for task, dimension in asked.items()
+        if (model := _CAPABILITIES.models[task]).dimension != dimension
+    ]
+    if wrong:
+        raise ComputeError(f"{'; '.join(wrong)}. Set the dimensions to what is given.", permanent=True)

@@ -1,0 +1,25 @@
+"""What a set of models must do to stand behind a client that runs its jobs here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from intelligence.compute.base import Capabilities, DetectedFace, Vector
+from intelligence.compute.picture import Picture
+from intelligence.vocabulary import TaskType
+
+
+class ImageModels(Protocol):
+    """Safe to use from several threads. May raise ComputeError with words for the image's owner."""
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its runtime raises for an image it cannot handle, beside ValueError and ArithmeticError."""
+
+    def capabilities(self) -> Capabilities:
+        """Costs nothing: no model is loaded to answer."""
+
+    def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]: ...
+
+    def embed(self, task: TaskType, picture: Picture) -> Vector:
+        """For a face embedding the picture is a crop, already aligned."""

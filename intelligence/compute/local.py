@@ -1,0 +1,155 @@
+"""Jobs that run on this installation's own workers: handed in here, run there, kept in a spool between."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from intelligence.compute.base import (
+    Capabilities,
+    ComputeError,
+    ComputeSettings,
+    EmbeddingResult,
+    FaceDetectionResult,
+    JobReport,
+    JobResult,
+    JobState,
+    StartJobs,
+    UnknownJobError,
+)
+from intelligence.compute.image_models import ImageModels
+from intelligence.compute.outcome import UnreadableOutcomeError, error_files, read_report, result_files
+from intelligence.compute.picture import Picture
+from intelligence.compute.spool import JobRequest, Spool, is_job_id
+from intelligence.compute.validation import check_result
+from intelligence.vocabulary import TaskType
+
+logger = logging.getLogger(__name__)
+
+
+class SpoolComputeClient:
+    """A ComputeClient and, for the workers, a RunsJobs. Processes with the same spool see the same jobs.
+
+    A job is queued until it has ended: whether a worker is at it, and how often one has died of it, is for
+    the caller of `run` to know.
+    """
+
+    backend = "spool"
+
+    def __init__(self, settings: ComputeSettings, models: ImageModels, start_jobs: StartJobs) -> None:
+        self._max_pixels = settings.max_image_pixels
+        self._spool = Spool(settings.spool)
+        self._models = models
+        self._model_failures: tuple[type[Exception], ...] = (ValueError, ArithmeticError, *models.failures)
+        self._start_jobs = start_jobs
+
+    def submit(self, task: TaskType, image: Path, params: Mapping[str, object], idempotency_key: str) -> str:
+        if not is_job_id(idempotency_key):
+            message = "A job's key must be 1 to 64 of the characters A-Z a-z 0-9 _ -."
+            raise ComputeError(message, permanent=True)
+        if task not in self._models.capabilities().models:
+            raise ComputeError(f"No model is active that does {task}.", permanent=True)
+        self._spool.add(idempotency_key, JobRequest(task=task, image=image.absolute(), params=params))
+        return idempotency_key
+
+    def start(self, job_ids: Sequence[str]) -> None:
+        if job_ids:
+            self._start_jobs(job_ids)
+
+    def get(self, job_id: str) -> JobReport:
+        outcome = self._spool.outcome(job_id)
+        if outcome is None:
+            return JobReport(JobState.QUEUED)
+        try:
+            return read_report(outcome)
+        except UnreadableOutcomeError as error:
+            self._spool.discard(job_id)
+            raise UnknownJobError(f"The outcome of job {job_id} was unreadable.") from error
+
+    def cancel(self, job_id: str) -> None:
+        self._spool.discard(job_id)
+
+    def capabilities(self) -> Capabilities:
+        return self._models.capabilities()
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        for image, jobs in self._waiting_by_image(job_ids).items():
+            self._run_image(image, jobs)
+        return tuple(job_id for job_id in job_ids if self._has_ended(job_id))
+
+    def purge(self, older_than: timedelta) -> int:
+        return self._spool.purge(older_than)
+
+    def _waiting_by_image(self, job_ids: Iterable[str]) -> dict[Path, dict[str, TaskType]]:
+        by_image: dict[Path, dict[str, TaskType]] = {}
+        for job_id in job_ids:
+            with suppress(UnknownJobError):
+                if self._spool.outcome(job_id) is None:
+                    request = self._spool.request(job_id)
+                    by_image.setdefault(request.image, {})[job_id] = request.task
+        return by_image
+
+    def _run_image(self, image: Path, jobs: Mapping[str, TaskType]) -> None:
+        try:
+            picture = Picture(image, max_pixels=self._max_pixels)
+        except (ComputeError, MemoryError) as error:
+            for job_id in jobs:
+                self._fail(job_id, _in_words(error))
+            return
+        for job_id, task in jobs.items():
+            self._run_job(job_id, task, picture)
+
+    def _run_job(self, job_id: str, task: TaskType, picture: Picture) -> None:
+        try:
+            result = self._ask_models(task, picture)
+        except (ComputeError, MemoryError) as error:
+            self._fail(job_id, _in_words(error))
+        except self._model_failures as error:
+            logger.warning("%s of job %s failed", task, job_id, exc_info=True)
+            reason = f"The model of {task} could not cope with this image ({type(error).__name__})."
+            self._fail(job_id, ComputeError(reason, permanent=True))
+        else:
+            self._spool.finish(job_id, result_files(result))
+
+    def _ask_models(self, task: TaskType, picture: Picture) -> JobResult:
+        model = self._models.capabilities().models[task]
+        result: JobResult
+        if task is TaskType.FACE_DETECTION:
+            result = FaceDetectionResult(faces=self._models.detect_faces(picture), model=model.name)
+        else:
+            result = EmbeddingResult(vector=self._models.embed(task, picture), model=model.name)
+        check_result(result, dimension=model.dimension)
+        return result
+
+    def _fail(self, job_id: str, error: ComputeError) -> None:
+        self._spool.finish(job_id, error_files(error))
+
+    def _has_ended(self, job_id: str) -> bool:
+        try:
+            return self._spool.outcome(job_id) is not None
+        except UnknownJobError:
+            return False
+
+
+class LocalComputeClient(SpoolComputeClient):
+    backend = "local"
+
+    @classmethod
+    def create(cls, settings: ComputeSettings, start_jobs: StartJobs) -> Self:
+        # Imported here: whoever only hands in jobs by another client needs no OpenCV.
+        from intelligence.compute.baseline.models import BaselineModels  # noqa: PLC0415
+
+        return cls(settings, BaselineModels(settings), start_jobs)
+
+
+def _in_words(error: ComputeError | MemoryError) -> ComputeError:
+    if isinstance(error, ComputeError):
+        return error
+    return ComputeError("There was not enough memory to look at this image.")

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from intelligence.compute.base import UnknownJobError
+from intelligence.compute.spool import JobRequest, Spool, is_job_id
+from intelligence.vocabulary import TaskType
+
+REQUEST = JobRequest(TaskType.CLIP_EMBEDDING, Path("/media/a.jpg"), {"normalize": True})
+OTHER = JobRequest(TaskType.CLIP_EMBEDDING, Path("/media/b.jpg"), {"normalize": True})
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def folder_of(tmp_path: Path, job_id: str) -> Path:
+    (folder,) = (tmp_path / "spool").glob(f"*/{job_id}")
+    return folder
+
+
+def test_request_comes_back(spool: Spool) -> None:
+    spool.add("1", REQUEST)
+    assert spool.request("1") == REQUEST
+    assert spool.outcome("1") is None
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "../a", "a.b", "a\n", "a" * 65, "é", "a b", "\0"])
+def test_names_that_could_leave_the_spool_are_no_job_ids(spool: Spool, text: str) -> None:
+    assert not is_job_id(text)
+    with pytest.raises(UnknownJobError):
+        spool.add(text, REQUEST)
+
+
+def test_first_outcome_stays(spool: Spool) -> None:
+    spool.add("1", REQUEST)
+    spool.finish("1", {"x": b"first"})
+    spool.finish("1", {"x": b"second", "y": b""})
+    outcome = spool.outcome("1")
+    assert outcome is not None
+    assert [path.read_bytes() for path in outcome.iterdir()] == [b"first"]
+
+
+def test_adding_again_keeps_the_outcome(spool: Spool) -> None:
+    spool.add("1", REQUEST)
+    spool.finish("1", {"x": b""})
+    spool.add("1", REQUEST)
+    assert spool.outcome("1") is not None
+
+
+def test_job_left_over_from_another_installation_makes_way(spool: Spool) -> None:
+    spool.add("1", OTHER)
+    spool.finish("1", {"x": b""})
+    spool.add("1", REQUEST)
+    assert spool.request("1") == REQUEST
+    assert spool.outcome("1") is None
+
+
+def test_outcome_of_a_forgotten_job_is_dropped(spool: Spool, tmp_path: Path) -> None:
+    spool.add("1", REQUEST)
+    spool.discard("1")
+    spool.finish("1", {"x": b""})
+    with pytest.raises(UnknownJobError):
+        spool.outcome("1")
+    assert not list((tmp_path / "spool" / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'{"task": "cook", "image": "a", "params": {}}', b"[1]", b"\xff"]
+)
+def test_unreadable_request_is_forgotten_and_can_be_made_again(
+    spool: Spool, tmp_path: Path, content: bytes
+) -> None:
+    spool.add("1", REQUEST)
+    (folder_of(tmp_path, "1") / "request.json").write_bytes(content)
+    with pytest.raises(UnknownJobError):
+        spool.request("1")
+    spool.add("1", REQUEST)
+    assert spool.request("1") == REQUEST
+
+
+def test_crash_while_writing_leaves_nothing(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.add("1", REQUEST)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", crash)
+        with pytest.raises(KeyboardInterrupt):
+            spool.finish("1", {"x": b""})
+    assert spool.outcome("1") is None
+    spool.finish("1", {"x": b""})
+    assert spool.outcome("1") is not None
+
+
+def test_purge_removes_what_is_old_and_what_the_dead_left(spool: Spool, tmp_path: Path) -> None:
+    spool.add("old", REQUEST)
+    spool.add("new", REQUEST)
+    left = tmp_path / "spool" / "tmp" / "left"
+    left.mkdir()
+    for folder in (folder_of(tmp_path, "old"), left):
+        os.utime(folder, (time.time() - 7200,) * 2)
+    assert spool.purge(timedelta(hours=1)) == 2
+    assert spool.request("new") == REQUEST
+    with pytest.raises(UnknownJobError):
+        spool.request("old")
+    assert not list((tmp_path / "spool" / "tmp").iterdir())
+
+
+def test_purge_of_a_spool_that_was_never_used(spool: Spool) -> None:
+    assert spool.purge(timedelta()) == 0
+
+
+def test_jobs_are_spread_over_folders(spool: Spool, tmp_path: Path) -> None:
+    for number in range(100):
+        spool.add(str(number), REQUEST)
+    assert len(list((tmp_path / "spool").iterdir())) > 80
