@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
-from pytest_django import Settings
+from django.conf import settings
+from django.test import override_settings
 
 import vectors
 from store_project.config import MInsightConfig, StoreConfig
@@ -29,7 +29,7 @@ SERVICE_PORTS = {"postgresql": 5432, "redis": 6379, "mosquitto": 1883}
 
 
 def _isolate_environment() -> None:
-    if django_settings.configured:
+    if settings.configured:
         raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the tests choose their settings themselves.")
     for name in {**StoreConfig.model_fields, **MInsightConfig.model_fields}:
         os.environ.pop(name.upper(), None)
@@ -42,19 +42,19 @@ def _isolate_environment() -> None:
         ENV_FILE="",
     )
     # Loaded here, or pytest-django takes Django for unused.
-    assert Path(server_dir) == django_settings.CONFIG.cl_server_dir
+    assert Path(server_dir) == settings.CONFIG.cl_server_dir
 
 
 _isolate_environment()
 
 
 @pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+def data_dir(tmp_path: Path) -> Iterator[Path]:
     """Gives each test folders of its own for files and vectors."""
-    settings.MEDIA_ROOT = tmp_path / "media"
-    settings.VECTORS = replace(settings.VECTORS, path=tmp_path / "vectors")
-    yield tmp_path
-    vectors.close_stores()
+    stores = replace(settings.VECTORS, path=tmp_path / "vectors")
+    with override_settings(MEDIA_ROOT=tmp_path / "media", VECTORS=stores):
+        yield tmp_path
+        vectors.close_stores()
 
 
 @pytest.fixture
