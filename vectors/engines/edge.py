@@ -1,0 +1,320 @@
+"""Vectors embedded in this process: one Qdrant Edge shard a collection. The only file that knows qdrant_edge.
+
+What its calls are like (0.9.0, measured), and what follows from that:
+
+- Each holds the interpreter's lock from beginning to end, so one at a time runs whatever the threads. For a
+  search or a write those are milliseconds; for optimize(), which builds the search index, minutes. So a child
+  process optimizes a copy. Writes go on and are noted meanwhile; once they are repeated on the copy, it takes
+  the place of the original. Points without an index are found too, by comparing with each of them.
+- A write is in the write-ahead log when it returns: that outlives the process, but not the machine. So what
+  has changed is flushed every few seconds, which also keeps the log short. A power cut costs those seconds.
+- Every failure is a bare Exception.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+import qdrant_edge as qdrant
+
+from vectors.collections import IndexType
+from vectors.engines.folder import corrupt, remove
+from vectors.engines.keeper import Keeper
+from vectors.errors import VectorsClosedError, VectorStoreError, VectorsUnavailableError
+from vectors.schemas import (
+    Condition,
+    DatetimeRange,
+    Filter,
+    HasId,
+    Hit,
+    Match,
+    MatchAny,
+    Payload,
+    Range,
+    Record,
+    Vector,
+    VectorPoint,
+    VectorSettings,
+)
+from vectors.validation import plain
+
+FLUSH_SECONDS = 5.0
+INDEX_AFTER = 10_000
+"""Points without an index that are worth one; it also takes a tenth of all points, so that the work for n
+points grows with n log n. Comparing with 10,000 takes about 1 ms."""
+
+T = TypeVar("T")
+
+
+class EdgeEngine:
+    """Opens the folder at the first use; one process at a time may."""
+
+    def __init__(
+        self, path: Path, *, flush_seconds: float = FLUSH_SECONDS, index_after: int = INDEX_AFTER
+    ) -> None:
+        self._index_after = index_after
+        load = partial(_Shard.load, index_after=index_after)
+        self._keeper = Keeper(path, load, every_seconds=flush_seconds)
+
+    @classmethod
+    def create(cls, settings: VectorSettings) -> Self:
+        return cls(settings.path)
+
+    def collections(self) -> Collection[str]:
+        return self._keeper.folder().contents.collections
+
+    def ensure(self, collection: str, *, dimension: int, indexes: Mapping[str, IndexType]) -> None:
+        make = partial(_Shard.make, dimension=dimension, indexes=indexes, index_after=self._index_after)
+        self._keeper.ensure(collection, make).add_indexes(indexes)
+
+    def drop(self, collection: str) -> None:
+        self._keeper.drop(collection)
+
+    def alias_target(self, alias: str) -> str | None:
+        return self._keeper.folder().contents.aliases.get(alias)
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        self._keeper.point_alias(alias, collection)
+
+    def upsert(self, collection: str, points: Sequence[VectorPoint]) -> None:
+        # Lists: half the time of arrays here.
+        rows = np.stack([point.vector for point in points]).tolist()
+        made = [
+            qdrant.Point(point.id, row, dict(point.payload)) for point, row in zip(points, rows, strict=True)
+        ]
+        self._keeper.shard(collection).write(qdrant.UpdateOperation.upsert_points(made), moves=len(made))
+
+    def retrieve(self, collection: str, ids: Sequence[int]) -> list[VectorPoint]:
+        found = self._keeper.shard(collection).read(
+            lambda shard: shard.retrieve(list(ids), with_payload=True, with_vector=True)
+        )
+        return [
+            VectorPoint(_id(each), np.array(each.vector, dtype=np.float32), each.payload or {})
+            for each in found
+        ]
+
+    def delete(self, collection: str, filter: Filter) -> None:
+        operation = qdrant.UpdateOperation.delete_points_by_filter(_filter(filter))
+        self._keeper.shard(collection).write(operation, moves=0)
+
+    def set_payload(self, collection: str, filter: Filter, payload: Payload) -> None:
+        shard, chosen = self._keeper.shard(collection), _filter(filter)
+        # A point with a new payload leaves the index.
+        moves = shard.read(lambda it: it.count(qdrant.CountRequest(exact=False, filter=chosen)))
+        shard.write(qdrant.UpdateOperation.set_payload_by_filter(chosen, dict(payload)), moves=moves)
+
+    def search(
+        self, collection: str, vector: Vector, filter: Filter, *, limit: int, score_threshold: float | None
+    ) -> list[Hit]:
+        request = qdrant.QueryRequest(
+            limit=limit,
+            query=qdrant.Query.Nearest(vector.tolist()),
+            filter=_filter(filter),
+            score_threshold=score_threshold,
+            with_payload=True,
+        )
+        found = self._keeper.shard(collection).read(lambda shard: shard.query(request))
+        return [Hit(_id(each), each.score, each.payload or {}) for each in found]
+
+    def scroll(
+        self, collection: str, filter: Filter, *, limit: int, offset: int
+    ) -> tuple[list[Record], int | None]:
+        request = qdrant.ScrollRequest(
+            offset=offset, limit=limit, filter=_filter(filter), with_payload=True, with_vector=False
+        )
+        found, following = self._keeper.shard(collection).read(lambda shard: shard.scroll(request))
+        assert following is None or isinstance(following, int)
+        return [Record(_id(each), each.payload or {}) for each in found], following
+
+    def count(self, collection: str, filter: Filter) -> int:
+        request = qdrant.CountRequest(exact=True, filter=_filter(filter))
+        return self._keeper.shard(collection).read(lambda shard: shard.count(request))
+
+    def close(self) -> None:
+        self._keeper.close()
+
+
+class _Shard:
+    """A shard that can be exchanged for an indexed copy of itself while it is used."""
+
+    def __init__(self, path: Path, shard: qdrant.EdgeShard, index_after: int) -> None:
+        self._path = path
+        self._shard: qdrant.EdgeShard | None = shard
+        self._index_after = index_after
+        self._writing = threading.RLock()  # taken before the other
+        self._using = threading.Lock()  # costs nothing: the calls exclude each other anyway
+        self._changed = False
+        self._moved = 0
+        self._noted: list[qdrant.UpdateOperation] | None = None
+
+    @classmethod
+    def make(cls, path: Path, *, dimension: int, indexes: Mapping[str, IndexType], index_after: int) -> Self:
+        config = qdrant.EdgeConfig(
+            vectors=qdrant.EdgeVectorParams(size=dimension, distance=qdrant.Distance.Cosine),
+            # In kilobytes: all there is when an index is made becomes part of it.
+            optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=1),
+        )
+        path.mkdir()
+        with _translated():
+            made = cls(path, qdrant.EdgeShard.create(str(path), config), index_after)
+        made.add_indexes(indexes)
+        made.flush()
+        return made
+
+    @classmethod
+    def load(cls, path: Path, *, index_after: int) -> Self:
+        return cls(path, _loaded(path), index_after)
+
+    def read(self, ask: Callable[[qdrant.EdgeShard], T]) -> T:
+        with self._using, _translated():
+            return ask(self._open)
+
+    def write(self, operation: qdrant.UpdateOperation, *, moves: int) -> None:
+        """`moves` is how many points it puts where they have no index yet."""
+        with self._writing:
+            self._changed = True
+            self.read(lambda shard: shard.update(operation))
+            self._moved += moves
+            if self._noted is not None:
+                self._noted.append(operation)
+
+    def add_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        there = self.read(lambda shard: shard.info()).payload_schema
+        for key in indexes.keys() - there.keys():
+            kind = _INDEX_TYPES[indexes[key]]
+            self.write(qdrant.UpdateOperation.create_field_index(key, kind), moves=0)
+
+    def flush(self) -> None:
+        with self._writing:
+            if self._changed and self._shard is not None:
+                self.read(lambda shard: shard.flush())
+                self._changed = False
+
+    def close(self) -> None:
+        """Flushes, too."""
+        with self._writing, self._using, _translated():
+            shard, self._shard = self._shard, None
+            if shard is not None:
+                shard.close()
+
+    def wants_index(self) -> bool:
+        info = self.read(lambda shard: shard.info())
+        # The first counts what is new, since before the process began; the second what only moved as well.
+        unindexed = max(info.points_count - info.indexed_vectors_count, self._moved)
+        return unindexed >= max(self._index_after, info.points_count // 10)
+
+    def copy_to(self, path: Path) -> None:
+        """Searches go on meanwhile; writes wait as long as the disk takes."""
+        with self._writing:
+            self.read(lambda shard: shard.flush())
+            try:
+                shutil.copytree(self._path, path)
+            except OSError:
+                remove(path)
+                raise
+            self._noted = []
+            self._moved = 0
+
+    def exchange(self, path: Path, *, commit: Callable[[], None]) -> None:
+        fresh = _loaded(path)
+        for _ in range(3):  # the longest part of it while others may write
+            _repeat(self._take_noted(), fresh)
+        with self._writing:
+            _repeat(self._take_noted(), fresh)
+            with _translated():
+                fresh.flush()
+            commit()
+            with self._using:
+                old, old_path = self._open, self._path
+                self._shard, self._path, self._noted = fresh, path, None
+        with suppress(VectorStoreError), _translated():
+            old.close()
+        remove(old_path)
+
+    def _take_noted(self) -> list[qdrant.UpdateOperation]:
+        with self._writing:
+            noted, self._noted = self._noted or [], []
+            return noted
+
+    @property
+    def _open(self) -> qdrant.EdgeShard:
+        if self._shard is None:
+            raise VectorsClosedError("These vectors were closed or dropped meanwhile.")
+        return self._shard
+
+
+def _repeat(operations: Iterable[qdrant.UpdateOperation], shard: qdrant.EdgeShard) -> None:
+    with _translated():
+        for operation in operations:
+            shard.update(operation)
+
+
+def _loaded(path: Path) -> qdrant.EdgeShard:
+    try:
+        with _translated():
+            return qdrant.EdgeShard.load(str(path))
+    except VectorsUnavailableError as error:
+        raise corrupt(path, error) from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise VectorsUnavailableError(f"The embedded vector engine failed: {error}") from error
+
+
+_INDEX_TYPES = {
+    IndexType.INTEGER: qdrant.PayloadSchemaType.Integer,
+    IndexType.KEYWORD: qdrant.PayloadSchemaType.Keyword,
+    IndexType.DATETIME: qdrant.PayloadSchemaType.Datetime,
+}
+
+
+def _filter(filter: Filter) -> qdrant.Filter:
+    must = [_condition(each) for each in filter.must]
+    return qdrant.Filter(must=[*must], must_not=[_condition(each) for each in filter.must_not])
+
+
+def _condition(condition: Condition) -> qdrant.FieldCondition | qdrant.HasIdCondition:
+    match condition:
+        case Match(key, value):
+            return qdrant.FieldCondition(key, match=qdrant.MatchValue(plain(value)))
+        case MatchAny(key, values):
+            return qdrant.FieldCondition(key, match=qdrant.MatchAny(plain(values)))
+        case Range(key=key, gte=gte, gt=gt, lte=lte, lt=lt):
+            return qdrant.FieldCondition(key, range=qdrant.RangeFloat(gte, gt, lte, lt))
+        case DatetimeRange(key=key, gte=gte, gt=gt, lte=lte, lt=lt):
+            bounds = (plain(bound) for bound in (gte, gt, lte, lt))
+            return qdrant.FieldCondition(key, range=qdrant.RangeDateTime(*bounds))
+        case HasId(ids):
+            return qdrant.HasIdCondition(set(ids))
+
+
+def _id(found: qdrant.ScoredPoint | qdrant.Record) -> int:
+    assert isinstance(found.id, int)
+    return found.id
+
+
+def _index(folder: str) -> None:
+    """What the child process does."""
+    os.nice(10)  # those who use the store come first
+    shard = qdrant.EdgeShard.load(folder)
+    shard.optimize()
+    shard.close()
+
+
+if __name__ == "__main__":
+    _index(sys.argv[1])

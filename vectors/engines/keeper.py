@@ -1,0 +1,160 @@
+"""Opens the folder of embedded vectors, looks after its shards while it is open, and closes it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from vectors.engines.folder import VectorFolder, in_use, remove
+from vectors.engines.indexing import Indexing
+from vectors.errors import VectorsClosedError, VectorStoreError, VectorsUnavailableError
+
+REST_SECONDS = 600.0
+"""Before indexing is tried again after a failure."""
+
+logger = logging.getLogger(__name__)
+
+
+class Shard(Protocol):
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def wants_index(self) -> bool: ...
+
+    def copy_to(self, path: Path) -> None:
+        """Notes from now on what is written."""
+
+    def exchange(self, path: Path, *, commit: Callable[[], None]) -> None:
+        """Puts the copy in the shard's place, with all that was noted."""
+
+
+S = TypeVar("S", bound=Shard)
+
+
+class Keeper(Generic[S]):
+    """Nothing is opened before the first use. A thread flushes and has indexes made, one at a time.
+
+    Raises VectorsInUseError where another process has the folder open.
+    """
+
+    def __init__(self, path: Path, load: Callable[[Path], S], *, every_seconds: float) -> None:
+        self._path = path
+        self._load = load
+        self._every_seconds = every_seconds
+        self._lock = threading.RLock()  # taken before any lock of a shard
+        self._folder: VectorFolder | None = None
+        self._owner: int | None = None
+        self._shards: dict[str, S] = {}
+        self._thread = threading.Thread(target=self._run, name="vectors-keeper", daemon=True)
+        self._stopping = threading.Event()
+        self._indexing: Indexing | None = None
+        self._index_not_before = 0.0
+
+    def folder(self) -> VectorFolder:
+        if self._owner not in (None, os.getpid()):
+            raise in_use(self._path, str(self._owner))
+        return self._folder or self._open()
+
+    def shard(self, collection: str) -> S:
+        folder = self.folder()
+        return self._shards.get(collection) or self._loaded(folder, collection)
+
+    def ensure(self, collection: str, make: Callable[[Path], S]) -> S:
+        folder = self.folder()
+        with self._lock:
+            if collection not in folder.contents.collections:
+                path = folder.new_folder(collection)
+                made = make(path)
+                folder.put(collection, path)
+                self._shards[collection] = made
+        return self.shard(collection)
+
+    def drop(self, collection: str) -> None:
+        with self._lock:
+            self.shard(collection).close()
+            del self._shards[collection]
+            self.folder().remove(collection)
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        with self._lock:
+            self.folder().point_alias(alias, collection)
+
+    def close(self) -> None:
+        if self._owner != os.getpid():
+            return  # never opened; or a fork of the process that did, which has nothing of its own to close
+        self._stopping.set()
+        self._thread.join()
+        with self._lock:
+            if self._indexing is not None:
+                self._indexing.cancel()
+                self._indexing = None
+            while self._shards:
+                self._shards.popitem()[1].close()
+            if self._folder is not None:
+                self._folder.close()
+            self._folder = None
+
+    def _open(self) -> VectorFolder:
+        with self._lock:
+            if self._stopping.is_set():
+                raise VectorsClosedError(
+                    "The vectors were closed; get_clip_store() and its like open them anew."
+                )
+            if self._folder is None:
+                self._folder = VectorFolder(self._path)
+                self._owner = os.getpid()
+                self._thread.start()
+            return self._folder
+
+    def _loaded(self, folder: VectorFolder, collection: str) -> S:
+        with self._lock:
+            if collection not in self._shards:
+                if collection not in folder.contents.collections:
+                    raise VectorsUnavailableError(f"{collection} is gone: it was dropped meanwhile.")
+                self._shards[collection] = self._load(folder.folder_of(collection))
+            return self._shards[collection]
+
+    # --- The thread ---
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            try:
+                for shard in list(self._shards.values()):
+                    shard.flush()
+                self._advance_indexing()
+            except (VectorStoreError, OSError):
+                logger.exception("Looking after the vectors in %s failed", self._path)
+
+    def _advance_indexing(self) -> None:
+        if self._indexing is None:
+            self._begin_indexing()
+        elif self._indexing.is_over():
+            run, self._indexing = self._indexing, None
+            self._end_indexing(run)
+
+    def _begin_indexing(self) -> None:
+        waiting = [each for each in list(self._shards.items()) if each[1].wants_index()]
+        if not waiting or time.monotonic() < self._index_not_before:
+            return
+        self._index_not_before = time.monotonic() + REST_SECONDS  # unless all goes well
+        collection, shard = waiting[0]
+        copy = self.folder().new_folder(collection)
+        shard.copy_to(copy)
+        self._indexing = Indexing.start(collection, copy)
+
+    def _end_indexing(self, run: Indexing) -> None:
+        with self._lock:
+            folder, shard = self.folder(), self._shards.get(run.collection)
+            try:
+                if run.succeeded() and shard is not None:
+                    shard.exchange(run.copy, commit=lambda: folder.put(run.collection, run.copy))
+                    self._index_not_before = 0.0
+            finally:
+                if run.copy.name not in folder.contents.collections.values():
+                    remove(run.copy)
