@@ -35,7 +35,7 @@ class Ingested:
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files below `paths`, each once, in a stable order; hidden ones and links to folders are left out."""
+    """The files below `paths`, each once, in a stable order, without hidden ones and links to folders."""
     seen: set[Path] = set()
     for path in paths:
         for file in _walk(path):

@@ -14,7 +14,7 @@ from intelligence.compute.base import ComputeClient, JobReport, JobResult, JobSt
 from intelligence.jobs import JobSubmissionService
 from intelligence.models import EntityJob, ImageIntelligence
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, TaskType
-from vectors import DimensionMismatchError, InvalidVectorError
+from vectors import InvalidVectorError
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,24 @@ class JobCallbackHandler:
         if report.state is JobState.RUNNING:
             rows.move_job(job, JobStatus.IN_PROGRESS)
         elif report.state is JobState.FAILED:
-            self._end(job, partial(rows.fail_job, job, report.error))
+            # The failure is forgotten first: the same key, submitted again, means another try.
+            self._end(job, partial(self.jobs.put_off, job, report.error, permanent=report.permanent))
         elif report.result is not None:
             self._complete(job, report.result)
 
     def _complete(self, job: EntityJob, result: JobResult) -> None:
         try:
             self._end(job, partial(self._apply, job, result))
-        except (ResultError, DimensionMismatchError, InvalidVectorError) as error:
+        except (ResultError, InvalidVectorError) as error:
             self._end(job, partial(rows.fail_job, job, f"The result cannot be used: {error}"))
 
     def _end(self, job: EntityJob, change: partial[object]) -> None:
         with transaction.atomic():
             rows.lock_entity(job.entity_id)
             change()
-        if job.job_id:
-            self.client.cancel(job.job_id)  # its files have served
+            # In the transaction, so that nobody can submit the key again before its old answer is gone; a
+            # crash in between leaves a live job that compute has forgotten, and that is submitted again.
+            self.client.cancel(job.job_id or "")
         hints.dispatch()
 
     def _apply(self, job: EntityJob, result: JobResult) -> None:

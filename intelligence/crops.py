@@ -19,10 +19,8 @@ def folder_of(entity_id: int) -> PurePosixPath:
 
 def write(storage: EntityStorageService, job: EntityJob, crops: Iterable[bytes]) -> list[str]:
     """Paths relative to the media folder. Writing the same detection again gives the same files."""
-    paths = [
-        str(folder_of(job.entity_id) / f"{job.pk}-{index}.png")
-        for index, _ in enumerate(crops := list(crops))
-    ]
+    crops = list(crops)
+    paths = [str(folder_of(job.entity_id) / f"{job.pk}-{index}.png") for index in range(len(crops))]
     for path, crop in zip(paths, crops, strict=True):
         _write_whole(storage.resolve(path), crop)
     return paths

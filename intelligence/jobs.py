@@ -44,7 +44,7 @@ class JobSubmissionService:
     max_attempts: int
 
     def dispatch(self) -> int:
-        """Claims pending rows while there is room, and submits what they lack. Returns how many it claimed."""
+        """Claims pending rows while there is room and submits what they lack; returns how many it claimed."""
         number = 0
         while claimed := self._claim():
             number += len(claimed)
@@ -107,7 +107,7 @@ class JobSubmissionService:
         return self.storage.resolve(row.image_path)
 
     def put_off(self, job: EntityJob, reason: str, *, permanent: bool = False) -> None:
-        """Back to pending until a later time, or failed with the reason once trying has gone on long enough."""
+        """Back to pending until a later time, or failed with the reason after the last attempt."""
         if permanent or job.attempts + 1 >= self.max_attempts:
             rows.fail_job(job, reason)
             return
@@ -152,8 +152,10 @@ class JobSubmissionService:
         md5s = {row.pk: row.md5 for row in claimed}
         standing = _standing_jobs(entity_ids)
         wanted = [self._new_job(pk, task, md5s[pk]) for pk in entity_ids for task in IMAGE_TASKS]
-        for face in Face.objects.filter(entity_id__in=entity_ids):
-            wanted.append(self._new_job(face.entity_id, TaskType.FACE_EMBEDDING, md5s[face.entity_id], face))
+        wanted += [
+            self._new_job(face.entity_id, TaskType.FACE_EMBEDDING, md5s[face.entity_id], face)
+            for face in Face.objects.filter(entity_id__in=entity_ids)
+        ]
         EntityJob.objects.bulk_create(job for job in wanted if _identity(job) not in standing)
 
     def _new_job(self, entity_id: int, task: TaskType, md5: str, face: Face | None = None) -> EntityJob:

@@ -12,12 +12,12 @@ from celery import Task, shared_task
 from django.db import DatabaseError
 
 from intelligence import hints, rows
-from intelligence.compute.local import LocalComputeClient
+from intelligence.compute.local import SpoolComputeClient
 from intelligence.models import EntityJob
 from intelligence.processing import get_processing
-from vectors import VectorStoreError
+from vectors import VectorsUnavailableError
 
-PASSING = (DatabaseError, OSError, VectorStoreError)
+PASSING = (DatabaseError, OSError, VectorsUnavailableError)
 """Errors that may be gone at the next try."""
 FINISH_RETRIES = 6
 
@@ -37,7 +37,7 @@ def dispatch(*_later: object) -> None:
 def infer(job_ids: list[str], *_later: object) -> None:
     """Runs local jobs. Another delivery of the same ids finds none of them queued."""
     client = get_processing().client
-    assert isinstance(client, LocalComputeClient)
+    assert isinstance(client, SpoolComputeClient)
     claimed = rows.claim_for_run(job_ids)
     client.run(claimed)
     for job_id in claimed:

@@ -44,7 +44,7 @@ EVERYONE = Principal(store_id=None, is_admin=True)
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <ES256 token>`. Another scheme counts as no token; a broken token fails always."""
+    """`Authorization: Bearer <ES256 token>`. Another scheme is no token; a broken token fails always."""
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         if settings.AUTH_DISABLED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from celery import Celery
 from kombu import Queue
@@ -21,7 +22,7 @@ BEAT_SCHEDULE = {
 }
 
 
-def make_app(name: str, queues: Iterable[str] = QUEUES, **options: object) -> Celery:
+def make_app(name: str, queues: Iterable[str] = QUEUES, **options: Any) -> Celery:
     """An app of its own for each worker of one process: an app remembers one choice of queues."""
     made = Celery(name, **options)
     made.config_from_object("django.conf:settings", namespace="CELERY")

@@ -64,7 +64,7 @@ def find_photos() -> Iterator[Path]:
 
 
 def make_families(folder: Path) -> None:
-    """Each photo as `name.original.ext` with its variants beside it; what stands before the dot is the family."""
+    """Each photo as `name.original.ext`, its variants beside it; what precedes the dot is the family."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in find_photos():
         (folder / f"{source.stem}.original{source.suffix}").write_bytes(source.read_bytes())

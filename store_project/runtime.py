@@ -28,7 +28,7 @@ OTHER_THREADS = 2
 
 
 class WorkerLock:
-    """Held by the one process of a data folder whose workers run inside it; the system frees it if that dies."""
+    """Held by the one process of a data folder that has workers inside; free again when it dies."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "worker.lock"

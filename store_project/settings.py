@@ -77,7 +77,7 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A transaction that reads and then writes would fail with SQLITE_BUSY; IMMEDIATE makes it wait instead.
+        # Reading and then writing would fail with SQLITE_BUSY; IMMEDIATE waits for the others instead.
         "transaction_mode": "IMMEDIATE",
         "timeout": 60,
         # FULL: an upload that was answered 201 survives a power cut.
@@ -139,7 +139,7 @@ COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
 COMPUTE_JOBS_OUTSTANDING = 64
 COMPUTE_JOB_ATTEMPTS = 3
 
-CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://"
+CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://localhost/"
 EMBEDDED_BROKER = not CONFIG.celery_broker_url
 # House defaults, so that no task has to remember them. A task may run twice: each asks "still wanted?" first.
 CELERY_TASK_ACKS_LATE = True

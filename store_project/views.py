@@ -24,5 +24,5 @@ class HealthView(APIView):
         )
 
 
-def unknown_path(_request: HttpRequest, exception: Exception) -> JsonResponse:
+def unknown_path(_request: HttpRequest, exception: Exception) -> JsonResponse:  # noqa: ARG001 (Django's call)
     return JsonResponse({"detail": "Not Found"}, status=404)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.http.response import HttpResponseBase
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound
@@ -100,6 +101,10 @@ def _create(form: dict[str, Any], *, by: str | None) -> services.StoredEntity:
     return services.create_entity(storage=storage, incoming=upload.incoming, **texts, by=by)
 
 
+def _previews() -> PreviewService:
+    return PreviewService(Path(settings.MEDIA_ROOT), max_pixels=settings.MAX_IMAGE_PIXELS)
+
+
 class EntityFileViewSet(EntityViewSet):
     """The bytes of an entity. A signed link stands in for a permission."""
 
@@ -121,7 +126,7 @@ class EntityFileViewSet(EntityViewSet):
         validated(PreviewQuerySerializer(data=request.query_params), "query")
         entity, path = self._entity_with_file()
         try:
-            preview = PreviewService.from_settings().ensure(path, entity.md5, entity.type)
+            preview = _previews().ensure(path, entity.md5 or "", entity.type or "")
         except PreviewUnavailableError as error:
             raise NotFound(f"Preview file not found: {error}") from error
         return file_response(

@@ -43,8 +43,8 @@ class Row:
 
 class Command(BaseCommand):
     help = (
-        "Stores real photos in an empty data folder, looks at them and prints what was found. Without PATHs: "
-        "photos that come with scikit-image and scikit-learn, each with four variants; the exit code is 1 if a "
+        "Stores real photos in an empty data folder, looks at them and prints what was found. Without PATH: "
+        "photos that come with scikit-image and scikit-learn, each with four variants. Exit code 1 if a "
         "variant's nearest neighbour is not of its own family, or if any image was not completed."
     )
 

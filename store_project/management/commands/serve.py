@@ -57,7 +57,7 @@ class Command(BaseCommand):
         self._lock = WorkerLock(settings.CONFIG.cl_server_dir)
         if not self._lock.acquire():
             raise CommandError(
-                f"Another process works on {settings.CONFIG.cl_server_dir}; stop it, or start with --no-worker."
+                f"Another process works on {settings.CONFIG.cl_server_dir}; stop it, or use --no-worker."
             )
         runtime = EmbeddedRuntime(grace_seconds=grace)
         runtime.start()
