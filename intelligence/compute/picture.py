@@ -73,7 +73,7 @@ class Picture:
         cut = self._decoded.image.resize(
             self._turned((box[2] - box[0], box[3] - box[1])),
             resample=Image.Resampling.BILINEAR,
-            box=(left * width, top * height, min(right, 1.0) * width, min(bottom, 1.0) * height),
+            box=(left * width, top * height, right * width, bottom * height),
             reducing_gap=2.0,
         )
         method = _UPRIGHT.get(self._decoded.orientation)

@@ -40,8 +40,8 @@ _GIST_WEIGHT = 0.66
 def dct_descriptor(picture: Picture) -> Vector:
     """Shape (384,), length 1: the low frequencies of luma (16 x 16) and of the two chroma planes (8 x 8).
 
-    The mean luma is left out, so that brightness matters little. The square root of each coefficient,
-    divided by its frequency, keeps a few large ones from deciding alone: it is what survives cropping.
+    The mean luma is left out, so that brightness matters little. Each coefficient counts as the square root
+    of its share per frequency: so a few large ones do not decide alone, and a crop stays near its original.
     """
     small = cv2.resize(picture.within(_READ_AT), (_DCT_SIDE, _DCT_SIDE), interpolation=cv2.INTER_AREA)
     luma, red, blue = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb).astype(np.float32))

@@ -97,6 +97,14 @@ def test_reduced_decoding_shows_the_same(tmp_path: Path, open_picture: OpenPictu
     assert np.abs(reduced.astype(int) - whole).mean() < 1
 
 
+def test_region_has_the_detail_of_the_full_picture(tmp_path: Path, open_picture: OpenPicture) -> None:
+    board = np.kron(np.indices((1500, 1500)).sum(axis=0) % 2, np.ones((2, 2))) * 255
+    Image.fromarray(board.astype(np.uint8)).save(tmp_path / "image.jpg", quality=95)
+    picture = open_picture(tmp_path / "image.jpg")
+    assert picture.region((0, 0, 50, 50), 1024).std() < 10
+    assert picture.region((0, 0, 50, 50), 3000).std() > 120
+
+
 def test_png_is_without_loss(tmp_path: Path) -> None:
     pixels = np.asarray(upright_image())
     (tmp_path / "image.png").write_bytes(encode_png(pixels))

@@ -102,6 +102,17 @@ def test_crash_while_writing_leaves_nothing(
     assert spool.outcome("1") is not None
 
 
+def test_outcome_of_a_job_forgotten_while_it_is_written_is_dropped(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.add("1", REQUEST)
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: spool.discard("1"))
+    spool.finish("1", {"x": b""})
+    with pytest.raises(UnknownJobError):
+        spool.outcome("1")
+    assert not list((tmp_path / "spool" / "tmp").iterdir())
+
+
 def test_purge_removes_what_is_old_and_what_the_dead_left(spool: Spool, tmp_path: Path) -> None:
     spool.add("old", REQUEST)
     spool.add("new", REQUEST)
