@@ -235,10 +235,15 @@ class _Shard:
             commit()
             with self._using:
                 old, old_path = self._open, self._path
-                self._shard, self._path, self._noted = fresh, path, None
+                self._shard, self._path = fresh, path
+            self._noted = None
         with suppress(VectorStoreError), _translated():
             old.close()
         remove(old_path)
+
+    def stop_noting(self) -> None:
+        with self._writing:
+            self._noted = None
 
     def _take_noted(self) -> list[qdrant.UpdateOperation]:
         with self._writing:

@@ -33,6 +33,8 @@ class Shard(Protocol):
     def exchange(self, path: Path, *, commit: Callable[[], None]) -> None:
         """Puts the copy in the shard's place, with all that was noted."""
 
+    def stop_noting(self) -> None: ...
+
 
 S = TypeVar("S", bound=Shard)
 
@@ -53,7 +55,7 @@ class Keeper(Generic[S]):
         self._shards: dict[str, S] = {}
         self._thread = threading.Thread(target=self._run, name="vectors-keeper", daemon=True)
         self._stopping = threading.Event()
-        self._indexing: Indexing | None = None
+        self._indexing: tuple[S, Indexing] | None = None
         self._index_not_before = 0.0
 
     def folder(self) -> VectorFolder:
@@ -92,7 +94,7 @@ class Keeper(Generic[S]):
         self._thread.join()
         with self._lock:
             if self._indexing is not None:
-                self._indexing.cancel()
+                self._indexing[1].cancel()
                 self._indexing = None
             while self._shards:
                 self._shards.popitem()[1].close()
@@ -134,9 +136,11 @@ class Keeper(Generic[S]):
     def _advance_indexing(self) -> None:
         if self._indexing is None:
             self._begin_indexing()
-        elif self._indexing.is_over():
-            run, self._indexing = self._indexing, None
-            self._end_indexing(run)
+        elif self._indexing[1].is_over():
+            try:
+                self._end_indexing(*self._indexing)
+            finally:
+                self._indexing = None
 
     def _begin_indexing(self) -> None:
         waiting = [each for each in list(self._shards.items()) if each[1].wants_index()]
@@ -146,15 +150,17 @@ class Keeper(Generic[S]):
         collection, shard = waiting[0]
         copy = self.folder().new_folder(collection)
         shard.copy_to(copy)
-        self._indexing = Indexing.start(collection, copy)
+        self._indexing = shard, Indexing.start(collection, copy)
 
-    def _end_indexing(self, run: Indexing) -> None:
+    def _end_indexing(self, shard: S, run: Indexing) -> None:
         with self._lock:
-            folder, shard = self.folder(), self._shards.get(run.collection)
+            folder = self.folder()
             try:
-                if run.succeeded() and shard is not None:
+                # Dropped meanwhile, it may even have been made anew.
+                if run.succeeded() and self._shards.get(run.collection) is shard:
                     shard.exchange(run.copy, commit=lambda: folder.put(run.collection, run.copy))
                     self._index_not_before = 0.0
             finally:
+                shard.stop_noting()
                 if run.copy.name not in folder.contents.collections.values():
                     remove(run.copy)

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
 from typing import ParamSpec, Self, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
@@ -174,13 +175,14 @@ class ServerEngine:
 
 def _is_not_found(error: Exception) -> bool:
     if isinstance(error, UnexpectedResponse):
-        return error.status_code == 404
+        return error.status_code == HTTPStatus.NOT_FOUND
     return isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND
 
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, UnexpectedResponse):
-        return error.status_code is None or error.status_code == 429 or error.status_code >= 500
+        status = error.status_code or HTTPStatus.INTERNAL_SERVER_ERROR
+        return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     if isinstance(error, grpc.Call):
         return error.code() in {
             grpc.StatusCode.UNAVAILABLE,

@@ -1,0 +1,113 @@
+"""The search index is made in another process while this one goes on reading and writing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.vectors.conftest import MODEL, OpenEdge, points, store_on
+from tests.vectors.test_edge import sub_folders, wait_until
+from vectors import Filter, Match
+from vectors.engines.edge import EdgeEngine
+
+
+def indexed(engine: EdgeEngine) -> int:
+    (name,) = engine.collections()
+    return engine._keeper.shard(name).read(lambda shard: shard.info()).indexed_vectors_count
+
+
+def is_over(engine: EdgeEngine) -> bool:
+    return engine._keeper._indexing is None
+
+
+def test_writes_during_indexing_are_all_there_afterwards(open_edge: OpenEdge, tmp_path: Path) -> None:
+    engine = open_edge(flush_seconds=0.02, index_after=2000)
+    store = store_on(engine)
+    store.upsert(points(range(2000)), model=MODEL)
+    wait_until(lambda: not is_over(engine))
+    before = indexed(engine)
+    store.upsert(points(range(2000, 2100)), model=MODEL)
+    replaced = points([5], seed=9)
+    store.upsert(replaced, model=MODEL)
+    store.delete(range(10, 20))
+    store.set_payload([7], {"seen": 1})
+    store.delete_by(Filter(must=(Match("seen", 1),)))
+    store.set_payload([8], {"seen": 2})
+    assert store.search(replaced[0].vector, model=MODEL, limit=1)[0].id == 5
+    wait_until(lambda: is_over(engine) and indexed(engine) > 0)
+    assert before == 0
+    assert {each.id for each in store.scroll()} == set(range(2100)) - {7, *range(10, 20)}
+    assert [each.id for each in store.scroll(Filter(must=(Match("seen", 2),)))] == [8]
+    assert store.search(replaced[0].vector, model=MODEL, limit=1)[0].id == 5
+    assert len(sub_folders(tmp_path / "edge")) == 1
+    engine.close()
+    assert store_on(open_edge()).count() == 2089
+
+
+def test_points_that_move_are_indexed_again(open_edge: OpenEdge) -> None:
+    engine = open_edge(flush_seconds=0.02, index_after=1000)
+    store = store_on(engine)
+    store.upsert(points(range(1000)), model=MODEL)
+    wait_until(lambda: is_over(engine) and indexed(engine) == 1000)
+    (name,) = engine.collections()
+    shard = engine._keeper.shard(name)
+    first = shard._path
+    store.set_payload(Filter(must_not=(Match("entity_id", 77),)), {"hidden": 1})
+    wait_until(lambda: shard._path != first)
+    assert store.count(Filter(must=(Match("hidden", 1),))) == 1000
+
+
+def test_a_failed_run_leaves_everything_as_it_was(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    engine = open_edge(flush_seconds=0.02, index_after=100)
+    store = store_on(engine)
+    store.upsert(points(range(100)), model=MODEL)
+    wait_until(lambda: "ended with status 1" in caplog.text)
+    wait_until(lambda: is_over(engine))
+    store.upsert(points([1000]), model=MODEL)
+    assert (store.count(), indexed(engine), len(sub_folders(tmp_path / "edge"))) == (101, 0, 1)
+    assert caplog.text.count("ended with status") == 1  # it rests before it tries again
+    (name,) = engine.collections()
+    assert engine._keeper.shard(name)._noted is None
+
+
+def test_a_full_disk_stops_neither_writes_nor_flushes(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    engine = open_edge(flush_seconds=0.02, index_after=100)
+    store = store_on(engine)
+    store.upsert(points(range(100)), model=MODEL)
+    wait_until(lambda: "No space left" in caplog.text)
+    store.upsert(points([1000]), model=MODEL)
+    (name,) = engine.collections()
+    wait_until(lambda: not engine._keeper.shard(name)._changed)
+    assert (store.count(), len(sub_folders(tmp_path / "edge"))) == (101, 1)
+
+
+def test_dropping_or_closing_meanwhile(open_edge: OpenEdge, tmp_path: Path) -> None:
+    engine = open_edge(flush_seconds=0.02, index_after=1000)
+    store = store_on(engine)
+    store.upsert(points([1]), model="first")
+    store.upsert(points(range(1000)), model="second")
+    wait_until(lambda: not is_over(engine))
+    store.drop("second")
+    store.upsert(points(range(1000, 2000)), model="second")  # the same name, but nothing of the old
+    wait_until(lambda: is_over(engine))
+    assert len(sub_folders(tmp_path / "edge")) == 2
+    assert [each.id for each in store.scroll(model="second")] == list(range(1000, 2000))
+    engine._keeper._index_not_before = 0
+    wait_until(lambda: not is_over(engine))
+    engine.close()
+    assert not [
+        thread for thread in threading.enumerate() if thread.name == "vectors-keeper" and thread.is_alive()
+    ]
+    assert store_on(open_edge()).count(model="second") == 1000
