@@ -3,8 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from simple_history.admin import SimpleHistoryAdmin
@@ -34,7 +32,7 @@ def thumbnail(entity: Entity, *, height: int = 64) -> str:
 
 
 @admin.register(Entity)
-class EntityAdmin(NoWrites, SimpleHistoryAdmin):
+class EntityAdmin(NoWrites, SimpleHistoryAdmin):  # type: ignore[misc]  # simple_history is not typed
     list_display = ("picture", "id", "label", "type", "parent_id", "added_date", "is_deleted")
     list_display_links = ("picture", "id", "label")
     list_filter = ("type", "is_collection", "is_deleted")
@@ -50,9 +48,6 @@ class EntityAdmin(NoWrites, SimpleHistoryAdmin):
     @admin.display(description="Picture")
     def large_picture(self, entity: Entity) -> str:
         return thumbnail(entity, height=256)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Entity]:
-        return super().get_queryset(request).defer("description")
 
 
 @admin.register(ServiceConfig)

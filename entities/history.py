@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-
-class Principal(Protocol):
-    """Whoever a request is made by; `store_id` is None where nobody is known."""
-
-    store_id: str | None
+from typing import Any
 
 
 def current_user(*, instance: Any, request: Any = None, **_others: Any) -> str | None:
-    """The writer that the row itself names, else the admin user of the request."""
-    named: str | None = getattr(instance, "updated_by", None)
-    if request is not None and request.user.is_authenticated:
-        return str(request.user.pk)
-    return named
+    """Whom the row itself names as its last writer; where rows name nobody, whoever makes the request."""
+    if hasattr(instance, "updated_by"):
+        writer: str | None = instance.updated_by
+        return writer
+    return _principal_id(getattr(request, "user", None))
+
+
+def _principal_id(user: Any) -> str | None:
+    if user is None or not user.is_authenticated:
+        return None
+    if hasattr(user, "store_id"):
+        bearer: str | None = user.store_id
+        return bearer
+    return str(user.pk)  # a Django user, in the admin
 
 
 def get_user(historical_row: Any) -> str | None:

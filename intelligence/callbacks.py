@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,7 +53,7 @@ class JobCallbackHandler:
         except (ResultError, InvalidVectorError) as error:
             self._end(job, partial(rows.fail_job, job, f"The result cannot be used: {error}"))
 
-    def _end(self, job: EntityJob, change: partial[object]) -> None:
+    def _end(self, job: EntityJob, change: Callable[[], object]) -> None:
         with transaction.atomic():
             rows.lock_entity(job.entity_id)
             change()

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from entities.storage import EntityStorageService
 from intelligence import hints
-from intelligence.appliers import FaceDetectionApplier, FaceEmbeddingApplier, ImageEmbeddingApplier
+from intelligence.appliers import Applier, FaceDetectionApplier, FaceEmbeddingApplier, ImageEmbeddingApplier
 from intelligence.callbacks import JobCallbackHandler
 from intelligence.compute.base import ComputeClient, StartJobs
 from intelligence.forget import Forgetter
@@ -46,7 +46,7 @@ class IntelligenceProcessingService:
         jobs = JobSubmissionService(
             client, storage, settings.COMPUTE_JOBS_OUTSTANDING, settings.COMPUTE_JOB_ATTEMPTS
         )
-        appliers = {
+        appliers: dict[TaskType, Applier] = {
             TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter, jobs),
             TaskType.CLIP_EMBEDDING: ImageEmbeddingApplier(clip),
             TaskType.DINO_EMBEDDING: ImageEmbeddingApplier(dino),

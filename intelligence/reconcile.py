@@ -89,11 +89,17 @@ def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) ->
 
 
 def _queue(changes: Iterable[EntityVersionData]) -> None:
-    ImageIntelligence.objects.bulk_create(
-        ImageIntelligence(
-            entity_id=change.id, md5=change.md5, version=change.transaction_id, image_path=change.file_path
-        )
-        for change in changes
+    ImageIntelligence.objects.bulk_create(_pending_row(change) for change in changes)
+
+
+def _pending_row(picture: EntityVersionData) -> ImageIntelligence:
+    assert picture.md5 is not None
+    assert picture.file_path is not None
+    return ImageIntelligence(
+        entity_id=picture.id,
+        md5=picture.md5,
+        version=picture.transaction_id,
+        image_path=picture.file_path,
     )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
@@ -86,7 +86,7 @@ class EmbeddedRuntime:
             WorkerThread(app, quick, OTHER_THREADS),
             WorkerThread(inference, ["inference"], INFERENCE_THREADS),
         ]
-        self._beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+        self._beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
 
     def start(self) -> None:
         for worker in self._workers:
@@ -103,7 +103,7 @@ class EmbeddedRuntime:
         """Lets what runs finish within the grace time; what does not is handed back to the queue."""
         hints.worker_in_this_process.clear()
         self._beat.stop()
-        worker_state.should_stop = os.EX_OK
+        worker_state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know its first value only
         deadline = time.monotonic() + self.grace_seconds
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))

@@ -105,7 +105,6 @@ VECTORS = VectorSettings(
 # --- Web --------------------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Served from the packages themselves, so that a fresh install needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +19,43 @@ class Manage:
     server_dir: Path
 
     def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        own = {"CL_SERVER_DIR": str(self.server_dir), "DATABASE_URL": ""}
         return subprocess.run(
-            [sys.executable, BASE_DIR / "manage.py", *args],
-            env={**os.environ, **own, **env},
+            self._command(args),
+            env=self._environment(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=100,
             check=False,
         )
+
+    @contextmanager
+    def started(self, *args: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+        """The running process; killed at the end if it still runs."""
+        with subprocess.Popen(
+            self._command(args),
+            env=self._environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @staticmethod
+    def _command(args: tuple[str, ...]) -> list[str]:
+        return [sys.executable, str(BASE_DIR / "manage.py"), *args]
+
+    def _environment(self, env: dict[str, str]) -> dict[str, str]:
+        own = {"CL_SERVER_DIR": str(self.server_dir), "DATABASE_URL": ""}
+        return {**os.environ, **own, **env}
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.02)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_what_is_not_put_in_place_is_gone(storage: EntityStorageService) -> None
 
 
 def test_a_source_that_breaks_off_leaves_nothing(storage: EntityStorageService) -> None:
-    def broken() -> object:
+    def broken() -> Iterator[bytes]:
         yield b"half"
         raise ConnectionResetError
 
