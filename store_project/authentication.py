@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import cast
 
-import jwt
 from django.conf import settings
+from django.contrib.auth.models import AbstractUser
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from store_project import keys, tokens
+from store_project.access import Access, access_to
+
 READ, WRITE, INFERENCE = "media_store_read", "media_store_write", "ai_inference_support"
-ALGORITHM = "ES256"
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Principal:
     permissions: frozenset[str] = frozenset()
     is_admin: bool = False
     is_authenticated: bool = True
+    name: str = ""
+    """For the browser's page; a token does not tell it."""
 
     @property
     def is_active(self) -> bool:
@@ -32,6 +34,9 @@ class Principal:
 
     def may(self, permission: str) -> bool:
         return self.is_admin or permission in self.permissions
+
+    def __str__(self) -> str:
+        return self.name or self.store_id or "everybody"
 
 
 class Anonymous(Principal):
@@ -46,13 +51,16 @@ EVERYONE = Principal(store_id=None, is_admin=True)
 class TokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <ES256 token>`. Another scheme is no token; a broken token fails always."""
 
-    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+    def authenticate(self, request: Request) -> tuple[Principal, tokens.Claims | None] | None:
+        if _is_public(request):
+            return None
         if settings.AUTH_DISABLED:
             return EVERYONE, None
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        return _principal(_claims(token.strip())), None
+        claims = _claims(token.strip())
+        return Principal(claims.id, claims.permissions, claims.is_admin), claims
 
     def authenticate_header(self, _request: Request) -> str:
         return "Bearer"
@@ -61,43 +69,32 @@ class TokenAuthentication(BaseAuthentication):
 class BrowserSessionAuthentication(SessionAuthentication):
     """A Django user who has logged in with a browser; the CSRF token is checked."""
 
-    def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        answer = super().authenticate(request)
-        if answer is None:
-            return None
-        user = answer[0]
-        names = user.get_all_permissions()
-        held = frozenset(name for name in (READ, WRITE, INFERENCE) if f"entities.{name}" in names)
-        return Principal(str(user.pk), held, is_admin=user.is_superuser), None
+    def authenticate(self, request: Request) -> tuple[Principal, None] | None:
+        answer = None if _is_public(request) else super().authenticate(request)
+        return None if answer is None else (principal_of(answer[0]), None)
 
 
-def _claims(token: str) -> dict[str, Any]:
+def principal_of(user: AbstractUser) -> Principal:
+    """A Django user with what the database grants now, directly and through groups."""
+    names = user.get_all_permissions()
+    held = frozenset(name for name in (READ, WRITE, INFERENCE) if f"entities.{name}" in names)
+    return Principal(str(user.pk), held, is_admin=user.is_superuser, name=user.get_username())
+
+
+def caller(request: Request) -> Principal:
+    """Whoever the authentication found; Django's own types know only its users."""
+    return cast("Principal", request.user)
+
+
+def _is_public(request: Request) -> bool:
+    return access_to(request.parser_context["view"], request) is Access.PUBLIC
+
+
+def _claims(token: str) -> tokens.Claims:
+    key = keys.read_public_key(settings.PUBLIC_KEY_FILE)
+    if key is None:
+        raise AuthenticationFailed("Tokens are not accepted here: no public key is installed.")
     try:
-        return jwt.decode(token, _public_key(), algorithms=[ALGORITHM], options={"require": ["exp"]})
-    except jwt.ExpiredSignatureError as error:
-        raise AuthenticationFailed("The token has expired; log in again.") from error
-    except jwt.InvalidTokenError as error:
-        raise AuthenticationFailed("Could not validate credentials") from error
-
-
-def _principal(claims: dict[str, Any]) -> Principal:
-    store_id, permissions = claims.get("id"), claims.get("permissions", [])
-    is_admin = claims.get("is_admin", False)
-    listed = isinstance(permissions, list) and all(isinstance(name, str) for name in permissions)
-    if not (isinstance(store_id, str) and listed and isinstance(is_admin, bool)):
-        raise AuthenticationFailed("JWT payload is invalid")
-    return Principal(store_id, frozenset(permissions), is_admin)
-
-
-def _public_key() -> bytes:
-    path: Path = settings.PUBLIC_KEY_FILE
-    try:
-        return _read_key(path, path.stat().st_mtime_ns)
-    except FileNotFoundError as error:
-        raise AuthenticationFailed("Tokens are not accepted here: no public key is installed.") from error
-
-
-@lru_cache(maxsize=4)
-def _read_key(path: Path, _modified_ns: int) -> bytes:
-    """Read again when the file changes, so that a new key needs no restart."""
-    return path.read_bytes()
+        return tokens.read(token, key)
+    except tokens.TokenError as error:
+        raise AuthenticationFailed(str(error)) from error

@@ -140,6 +140,9 @@ class StoreConfig(BaseConfig):
     server_port: Port = 8001
     server_threads: int = Field(default=8, ge=1, le=256)
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
+    media_open: bool = False
+    first_admin_username: str = ""
+    first_admin_password: SecretStr = SecretStr("")
 
 
 class MInsightConfig(BaseConfig):

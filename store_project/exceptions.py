@@ -1,16 +1,24 @@
-"""The one place that turns an exception into an answer: a JSON object with `detail`."""
+"""The one place that turns an exception into an answer: a JSON object with `detail`.
+
+A fault of a field is told as a list of {type, loc, msg, input}, everything else as a text.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.http import Http404
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from entities import errors
+from entities.api.validation import InvalidRequestError
 from entities.metadata import MetadataError
+from store_project.keys import OutsideKeyError, UnusableKeyError
 from vectors import VectorStoreError
 
 STATUS_OF = {
@@ -19,18 +27,78 @@ STATUS_OF = {
     errors.EntityError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     MetadataError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     VectorStoreError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    OutsideKeyError: status.HTTP_404_NOT_FOUND,
+    UnusableKeyError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    RequestDataTooBig: status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    BadRequest: status.HTTP_400_BAD_REQUEST,
+    UnreadablePostError: status.HTTP_400_BAD_REQUEST,
+}
+"""These say themselves what is wrong. The first that fits counts."""
+
+TEXT_OF: dict[type[Exception], str] = {
+    exceptions.NotAuthenticated: "Authentication required",
+    exceptions.MethodNotAllowed: "Method Not Allowed",
 }
 
 
 def shape_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """None for what nobody foresaw: that is a 500 and a line in the log."""
+    known = _as_api_error(error, context)
+    if known is None:
+        return None
+    response = exception_handler(known, context)
+    if response is not None and isinstance(known.detail, list | dict):
+        response.data = {"detail": known.detail}
+    return response
+
+
+def _as_api_error(error: Exception, context: dict[str, Any]) -> exceptions.APIException | None:
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return _wrong_body(context)
+    if isinstance(error, exceptions.ValidationError):
+        return InvalidRequestError(_faults(error.detail, ["body"]))
+    if isinstance(error, exceptions.APIException):
+        if text := TEXT_OF.get(type(error)):
+            error.detail = exceptions.ErrorDetail(text)
+        return error
+    return _as_known(error)
+
+
+def _as_known(error: Exception) -> exceptions.APIException | None:
     for kind, code in STATUS_OF.items():
         if isinstance(error, kind):
-            return Response({"detail": str(error)}, status=code)
+            return _with_status(code, str(error))
     if isinstance(error, Http404):
-        error = exceptions.NotFound(str(error) or "Not Found")
-    if isinstance(error, exceptions.NotAuthenticated):
-        error = exceptions.NotAuthenticated("Authentication required")
-    if isinstance(error, exceptions.MethodNotAllowed):
-        error.detail = "Method Not Allowed"
-    return exception_handler(error, context)
+        return exceptions.NotFound(str(error) or "Not Found")
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied(str(error) or None)
+    if isinstance(error, SuspiciousOperation):  # its text is for the log
+        return _with_status(status.HTTP_400_BAD_REQUEST, "Bad Request")
+    return None
+
+
+def _with_status(code: int, text: str) -> exceptions.APIException:
+    known = exceptions.APIException(text)
+    known.status_code = code
+    return known
+
+
+def _wrong_body(context: dict[str, Any]) -> InvalidRequestError:
+    right = " or ".join(parser.media_type for parser in context["view"].parser_classes)
+    given = context["request"].content_type
+    return InvalidRequestError(
+        [{"type": "content_type", "loc": ["body"], "msg": f"Send the body as {right}.", "input": given}]
+    )
+
+
+def _faults(detail: Any, loc: list[str | int]) -> Iterator[dict[str, Any]]:
+    """What a serializer raised, flattened: `detail` nests as the data does."""
+    if isinstance(detail, exceptions.ErrorDetail):
+        kind = "missing" if detail.code == "required" else f"value_error.{detail.code}"
+        yield {"type": kind, "loc": loc, "msg": str(detail), "input": None}
+    elif isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _faults(inner, loc if name == api_settings.NON_FIELD_ERRORS_KEY else [*loc, name])
+    else:
+        for number, inner in enumerate(detail):
+            yield from _faults(inner, loc if isinstance(inner, exceptions.ErrorDetail) else [*loc, number])

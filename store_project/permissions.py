@@ -1,41 +1,42 @@
-"""Who may do what: reads, writes and administration, each with its permission."""
+"""Who may do what. Decided before a body is read, and before anything is looked up."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import MethodNotAllowed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from entities.guest_mode import is_guest_mode_on
-from store_project.authentication import READ, WRITE
+from store_project.access import Access, access_to
+from store_project.authentication import READ, WRITE, Principal, caller
 
 
 class StoreAccess(BasePermission):
-    """Safe methods need the read permission, unless guest mode lets everyone read; others need write.
-
-    A view says `access = "public"` or `"admin"` where it is otherwise, or does so per action in `access_of`.
-    """
+    """Asks of the caller what the view declares (see access.py); 401 for nobody, 403 for somebody else."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        access = getattr(view, "access_of", {}).get(
-            getattr(view, "action", None), getattr(view, "access", "")
-        )
-        if access == "public":
+        if request.method not in view.allowed_methods:
+            raise MethodNotAllowed(str(request.method))
+        access = access_to(view, request)
+        if access is Access.PUBLIC:
             return True
-        if access == "admin":
-            return _require(request, "Admin access required", allowed=request.user.is_admin)
-        if request.method in SAFE_METHODS:
-            return is_guest_mode_on() or _require_permission(request, READ)
-        return _require_permission(request, WRITE)
+        if access is Access.USER:
+            return caller(request).is_authenticated
+        if access is Access.ADMIN:
+            return _is_allowed(caller(request), "Admin access required", allowed=caller(request).is_admin)
+        if request.method not in SAFE_METHODS:
+            return _holds(caller(request), WRITE)
+        return caller(request).may(READ) or is_guest_mode_on() or _holds(caller(request), READ)
 
 
-def _require_permission(request: Request, name: str) -> bool:
-    return _require(request, f"Insufficient permissions. Required: {name}", allowed=request.user.may(name))
+def _holds(principal: Principal, name: str) -> bool:
+    message = f"Insufficient permissions. Required: {name}"
+    return _is_allowed(principal, message, allowed=principal.may(name))
 
 
-def _require(request: Request, message: str, *, allowed: bool) -> bool:
-    if request.user.is_authenticated and not allowed:
+def _is_allowed(principal: Principal, message: str, *, allowed: bool) -> bool:
+    if principal.is_authenticated and not allowed:
         raise PermissionDenied(message)
     return allowed

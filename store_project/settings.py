@@ -5,7 +5,7 @@ from __future__ import annotations
 import dj_database_url
 import django_stubs_ext
 
-from store_project.config import BASE_DIR, StoreConfig, load
+from store_project.config import StoreConfig, load
 from store_project.secret_key import read_or_create
 from vectors.schemas import CollectionSettings, VectorSettings
 
@@ -39,6 +39,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "store_project.bodies.refuse_large_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -53,6 +54,9 @@ ROOT_URLCONF = "store_project.urls"
 WSGI_APPLICATION = "store_project.wsgi.application"
 # Both spellings of a route are routed; a redirect would turn a POST into a GET and drop its body.
 APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "store_project.error_pages.csrf_failed"
+# Views that take files name their own handlers.
+FILE_UPLOAD_HANDLERS = ["store_project.bodies.NoFilesHandler"]
 
 TEMPLATES = [
     {
@@ -119,6 +123,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 AUTH_DISABLED = CONFIG.auth_disabled
 PUBLIC_KEY_FILE = CONFIG.public_key_file
+MEDIA_OPEN = CONFIG.media_open
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -127,6 +132,7 @@ REST_FRAMEWORK = {
     ],
     # Reading and writing need their permissions unless a view says otherwise.
     "DEFAULT_PERMISSION_CLASSES": ["store_project.permissions.StoreAccess"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "store_project.negotiation.PreferenceNegotiation",
     "EXCEPTION_HANDLER": "store_project.exceptions.shape_error",
     "UNAUTHENTICATED_USER": "store_project.authentication.Anonymous",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",

@@ -1,17 +1,26 @@
+"""What everybody may know: that the service is up, and what its worker is doing."""
+
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+from typing import Any
+
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from entities.api.serializers import milliseconds
 from entities.guest_mode import is_guest_mode_on
+from entities.models import ServiceConfig
+from store_project.access import Access
+
+WORKER_STATUS_KEY = "worker_status"
 
 
 class HealthView(APIView):
     """The service is up; clients read here whether guests may read."""
 
-    access = "public"
+    access = Access.PUBLIC
 
     def get(self, request: Request) -> Response:
         return Response(
@@ -24,5 +33,24 @@ class HealthView(APIView):
         )
 
 
-def unknown_path(_request: HttpRequest, exception: Exception) -> JsonResponse:  # noqa: ARG001 (Django's call)
-    return JsonResponse({"detail": "Not Found"}, status=404)
+class WorkerStatusView(APIView):
+    """What the worker said last."""
+
+    access = Access.PUBLIC
+
+    def get(self, request: Request) -> Response:
+        said = _worker_status()
+        return Response(
+            {
+                "status": said.get("status", "unknown"),
+                "timestamp": said.get("timestamp", milliseconds(timezone.now())),
+                "version_start": said.get("version_start"),
+                "version_end": said.get("version_end"),
+                "processed_count": said.get("processed_count"),
+            }
+        )
+
+
+def _worker_status() -> dict[str, Any]:
+    row = ServiceConfig.objects.filter(key=WORKER_STATUS_KEY).first()
+    return row.value if row is not None and isinstance(row.value, dict) else {}

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from store_project import accounts
+
 logger = logging.getLogger(__name__)
 
 MULTIPART_OVERHEAD_BYTES = 1024 * 1024
@@ -41,6 +43,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopping.set())
         self.check(fail_level=40)
         call_command("migrate", interactive=False, verbosity=0)
+        accounts.prepare()
         runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._start_runtime(grace)
         server = self._start_web(host, port, grace)
         self.stdout.write(f"Store is at http://{host}:{port}/ (Ctrl-C stops it)")
