@@ -180,7 +180,7 @@ def _check_segments(file: BinaryIO) -> None:
 
 
 def _refusal(name: str, error: Exception) -> MetadataError:
-    reason = str(error) or type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
     if re.search(r"too large|too much memory", reason, re.IGNORECASE):  # PNG's texts and colour profiles
         return ImageTooLargeError(f"What the {name} image unpacks to is over the limit: {reason}")
     return UndecodableImageError(
