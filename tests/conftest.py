@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import django
 import pytest
 from django.conf import settings
 from django.test import override_settings
@@ -43,6 +44,7 @@ def _isolate_environment() -> None:
     )
     # Loaded here, or pytest-django takes Django for unused.
     assert Path(server_dir) == settings.CONFIG.cl_server_dir
+    django.setup()  # conftests further down import models
 
 
 _isolate_environment()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intelligence import rows
+from intelligence.compute.fake import FakeComputeClient
+from intelligence.models import EntityJob, ImageIntelligence
+from intelligence.processing import IntelligenceProcessingService
+from intelligence.vocabulary import TaskType
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    processing: IntelligenceProcessingService
+    client: FakeComputeClient
+    started: list[str]
+    """Jobs that compute was asked to start and has not run yet."""
+
+    def reconcile(self) -> int:
+        return self.processing.processor.reconcile()
+
+    def dispatch(self) -> int:
+        return self.processing.jobs.dispatch()
+
+    def run(self) -> list[str]:
+        """What an inference worker does with the jobs that were started; answers those that have ended."""
+        claimed = rows.claim_for_run(self.started)
+        self.started.clear()
+        self.client.run(claimed)
+        return claimed
+
+    def finish(self, job_ids: list[str]) -> None:
+        for job_id in job_ids:
+            self.processing.callbacks.finish_job(job_id)
+
+    def work(self) -> None:
+        """Until nothing is left to do."""
+        while self.reconcile() + self.dispatch() or self.started:
+            self.finish(self.run())
+
+
+def row_of(entity_id: int) -> ImageIntelligence:
+    return ImageIntelligence.objects.get(pk=entity_id)
+
+
+def job_of(entity_id: int, task: TaskType) -> EntityJob:
+    return EntityJob.objects.filter(entity_id=entity_id, task_type=task).latest("pk")

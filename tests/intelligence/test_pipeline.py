@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from entities.models import Entity
+from intelligence import rows
+from intelligence.compute.base import EmbeddingResult
+from intelligence.models import EntityJob, Face, ImageIntelligence
+from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
+from tests.factories import make_photo
+from tests.intelligence.pipeline import Pipeline, job_of, row_of
+from vectors import VectorsUnavailableError, get_clip_store, get_dino_store, get_face_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def age_jobs(**fields: object) -> None:
+    EntityJob.objects.update(updated_at=timezone.now() - timedelta(hours=1), **fields)
+
+
+def test_it_works(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+
+    pipeline.work()
+
+    row = row_of(photo.pk)
+    assert row.processing_status == ProcessingStatus.COMPLETED
+    assert {row.face_detection_status, row.clip_status, row.dino_status} == {JobStatus.COMPLETED}
+    for task, field in rows.JOB_ID_FIELDS.items():
+        assert getattr(row, field) == job_of(photo.pk, task).job_id
+    assert row.face_count == Face.objects.filter(entity=photo).count() == 2
+    assert set(get_clip_store().fetch([photo.pk])) == set(get_dino_store().fetch([photo.pk])) == {photo.pk}
+    faces = Face.objects.values_list("pk", flat=True)
+    assert set(get_face_store().fetch(faces)) == set(faces)
+    assert (
+        EntityJob.objects.filter(task_type=TaskType.FACE_EMBEDDING, status=JobStatus.COMPLETED).count() == 2
+    )
+
+
+def test_no_face_is_a_result(pipeline: Pipeline, data_dir: Path) -> None:
+    pipeline.client._models._faces = 0  # type: ignore[attr-defined]
+    photo = make_photo(1)
+    pipeline.work()
+    assert row_of(photo.pk).face_count == 0
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_it_is_completed_only_when_the_faces_are(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    pipeline.finish(pipeline.run())
+
+    assert row_of(photo.pk).clip_status == JobStatus.COMPLETED
+    assert row_of(photo.pk).processing_status == ProcessingStatus.PROCESSING
+
+    pipeline.finish(pipeline.run())
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_finishing_twice_changes_nothing(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ended = pipeline.run()
+
+    pipeline.finish(ended)
+    faces = set(Face.objects.values_list("pk", flat=True))
+    pipeline.finish(ended)
+
+    assert set(Face.objects.values_list("pk", flat=True)) == faces
+    assert row_of(photo.pk).face_count == 2
+
+
+def test_dispatch_keeps_to_the_cap_and_fills_up(pipeline: Pipeline) -> None:
+    jobs = type(pipeline.processing.jobs)(
+        pipeline.client, pipeline.processing.jobs.storage, max_outstanding=6, max_attempts=3
+    )
+    for seed in range(5):
+        make_photo(seed)
+    pipeline.reconcile()
+
+    assert jobs.dispatch() == 2
+    assert EntityJob.objects.live().count() == 6
+    assert jobs.dispatch() == 0
+
+    pipeline.work()
+    assert ImageIntelligence.objects.filter(processing_status=ProcessingStatus.COMPLETED).count() == 5
+
+
+def test_a_result_of_older_content_leaves_no_trace(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ended = pipeline.run()
+    Entity.objects.filter(pk=photo.pk).update(md5="0" * 32)  # replaced; nobody has reconciled it yet
+
+    pipeline.finish(ended)
+
+    assert set(EntityJob.objects.values_list("status", flat=True)) == {JobStatus.DISCARDED}
+    assert get_clip_store().count() == 0
+    assert not Face.objects.exists()
+
+
+def test_a_result_of_another_model_leaves_no_trace(pipeline: Pipeline) -> None:
+    make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ended = pipeline.run()
+    EntityJob.objects.update(model="a model that was replaced")
+
+    pipeline.finish(ended)
+
+    assert set(EntityJob.objects.values_list("status", flat=True)) == {JobStatus.DISCARDED}
+    assert get_clip_store().count() == 0
+
+
+def test_a_store_that_is_away_changes_nothing(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ended = pipeline.run()
+    store = pipeline.processing.callbacks.appliers[TaskType.CLIP_EMBEDDING].store  # type: ignore[attr-defined]
+
+    def away(*_arguments: object, **_options: object) -> None:
+        raise VectorsUnavailableError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "upsert", away)
+        with pytest.raises(VectorsUnavailableError):
+            pipeline.finish([job_of(photo.pk, TaskType.CLIP_EMBEDDING).job_id or ""])
+    assert job_of(photo.pk, TaskType.CLIP_EMBEDDING).status == JobStatus.IN_PROGRESS
+
+    pipeline.finish(ended)
+    pipeline.work()
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_an_unusable_result_fails_the_job_with_the_reason(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector of another dimension is never cut to fit."""
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    pipeline.run()
+    job = job_of(photo.pk, TaskType.CLIP_EMBEDDING)
+    report = pipeline.client.get(job.job_id or "")
+    short = EmbeddingResult(np.ones(100, np.float32), job.model)
+    monkeypatch.setattr(type(pipeline.client), "get", lambda *_: type(report)(report.state, short))
+
+    pipeline.finish([job.job_id or ""])
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.FAILED
+    assert "100 dimensions" in job.error_message
+    assert row_of(photo.pk).clip_status == JobStatus.FAILED
+
+
+def test_a_missing_file_fails_with_the_reason(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.processing.jobs.storage.remove(photo.file_path or "")
+
+    pipeline.work()
+
+    row = row_of(photo.pk)
+    assert row.processing_status == ProcessingStatus.FAILED
+    assert "missing from the media folder" in row.error_message
+
+
+def test_a_job_that_compute_forgot_is_submitted_again(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    pipeline.started.clear()
+    forgotten = [job.job_id or "" for job in EntityJob.objects.all()]
+    for job_id in forgotten:
+        pipeline.client.cancel(job_id)
+
+    pipeline.finish(forgotten)
+    age_jobs(not_before=None)
+    pipeline.processing.sweeper.sweep_jobs()
+    pipeline.work()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_an_image_that_kills_its_worker_is_given_up(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    for _ in range(3):
+        assert len(rows.claim_for_run(pipeline.started)) == len(IMAGE_TASKS)  # and the worker dies
+        pipeline.started.clear()
+        age_jobs()
+        pipeline.processing.sweeper.sweep_jobs()
+
+    assert pipeline.started == []
+    row = row_of(photo.pk)
+    assert row.processing_status == ProcessingStatus.FAILED
+    assert "3 runs ended without an answer" in row.error_message
+
+
+def test_lost_hints_are_swept_up(pipeline: Pipeline) -> None:
+    """Nothing is heard of the submitted jobs, then nothing of those that have run."""
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    pipeline.started.clear()
+    age_jobs()
+    pipeline.processing.sweeper.sweep_jobs()
+    assert len(pipeline.started) == len(IMAGE_TASKS)
+
+    pipeline.run()
+    age_jobs()
+    pipeline.processing.sweeper.sweep_jobs()
+    pipeline.work()
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_a_crash_between_writing_a_job_down_and_submitting_it(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    assert pipeline.processing.jobs._claim() == [photo.pk]  # and the worker dies
+    age_jobs()
+
+    pipeline.processing.sweeper.sweep_jobs()
+    pipeline.work()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_images_that_no_history_announced_are_found(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    ImageIntelligence.objects.all().delete()
+    EntityJob.objects.all().delete()
+
+    assert pipeline.processing.sweeper.sweep_images() == 1
+    pipeline.work()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_a_new_model_is_asked_about_every_image(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    EntityJob.objects.filter(task_type=TaskType.CLIP_EMBEDDING).update(model="the model before")
+
+    assert pipeline.processing.sweeper.sweep_images() == 1
+    pipeline.work()
+
+    assert job_of(photo.pk, TaskType.CLIP_EMBEDDING).model == "fake-clip-512"
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED

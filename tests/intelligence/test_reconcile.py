@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+
+from entities.models import Entity
+from intelligence.models import EntityJob, EntitySyncState, Face, ImageIntelligence
+from intelligence.vocabulary import JobStatus, ProcessingStatus
+from tests.factories import make_collection, make_photo, store
+from tests.intelligence.pipeline import Pipeline, row_of
+from vectors import get_clip_store, get_face_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def change(entity: Entity, **fields: object) -> Entity:
+    """As a service does: the row and its history in one."""
+    for name, value in fields.items():
+        setattr(entity, name, value)
+    entity.save()
+    return entity
+
+
+def test_it_works(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+
+    assert pipeline.reconcile() == 1
+
+    row = row_of(photo.pk)
+    assert (row.md5, row.image_path) == (photo.md5, photo.file_path)
+    assert row.processing_status == ProcessingStatus.PENDING
+    assert row.version == photo.history.get().history_id
+    assert EntitySyncState.objects.get().last_version == row.version
+
+
+def test_what_does_not_qualify(pipeline: Pipeline) -> None:
+    make_collection()
+    store(b"only text")
+    change(make_photo(1), is_deleted=True)
+
+    assert pipeline.reconcile() == 4
+    assert not ImageIntelligence.objects.exists()
+
+
+def test_running_it_twice_changes_nothing(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    before = row_of(photo.pk).updated_at
+
+    EntitySyncState.objects.update(last_version=0, horizon_version=0)
+    pipeline.reconcile()
+
+    assert row_of(photo.pk).updated_at == before
+
+
+def test_the_last_change_of_each_entity_counts(pipeline: Pipeline) -> None:
+    photo = change(change(make_photo(1), label="a"), is_deleted=True)
+    pipeline.reconcile()
+    assert not ImageIntelligence.objects.exists()
+
+    change(photo, is_deleted=False)
+    pipeline.reconcile()
+    assert row_of(photo.pk).processing_status == ProcessingStatus.PENDING
+
+
+def test_a_new_label_asks_for_nothing(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+
+    change(photo, label="new")
+    pipeline.reconcile()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_batches_smaller_than_the_history(pipeline: Pipeline) -> None:
+    photos = [make_photo(seed) for seed in range(7)]
+    processor = type(pipeline.processing.processor)(pipeline.processing.processor.forgetter, batch_size=2)
+
+    assert processor.reconcile() == 7
+    assert ImageIntelligence.objects.count() == len(photos)
+
+
+def test_new_content_forgets_what_was_found_on_the_old(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    old_faces = set(Face.objects.values_list("pk", flat=True))
+    assert get_face_store().count() == len(old_faces) == 2
+
+    other = make_photo(2)
+    fields = {name: getattr(other, name) for name in ("md5", "file_path")}
+    Entity.objects.filter(pk=other.pk).delete()
+    change(photo, **fields)
+    pipeline.reconcile()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.PENDING
+    assert get_clip_store().fetch([photo.pk]) == {}
+    assert get_face_store().count() == 0
+    pipeline.work()
+    assert row_of(photo.pk).md5 == fields["md5"]
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+    assert old_faces.isdisjoint(Face.objects.values_list("pk", flat=True))
+
+
+def test_the_trash_stops_the_work_and_a_restore_resumes_it(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+
+    change(photo, is_deleted=True)
+    pipeline.work()
+    assert set(EntityJob.objects.values_list("status", flat=True)) == {JobStatus.DISCARDED}
+    assert get_clip_store().count() == 0
+
+    change(photo, is_deleted=False)
+    pipeline.work()
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+    assert get_clip_store().count() == 1
+
+
+def test_a_removed_entity_leaves_nothing(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    crops = list(pipeline.processing.jobs.storage.media_root.rglob("faces/**/*.png"))
+    assert len(crops) == 2
+
+    photo.delete()
+    pipeline.reconcile()
+
+    assert not any(model.objects.exists() for model in (ImageIntelligence, EntityJob, Face))
+    assert get_clip_store().count() == get_face_store().count() == 0
+    assert not any(crop.exists() for crop in crops)
