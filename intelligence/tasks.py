@@ -6,6 +6,7 @@ newer one has asked for.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
@@ -20,6 +21,8 @@ from vectors import VectorsUnavailableError
 PASSING = (DatabaseError, OSError, VectorsUnavailableError)
 """Errors that may be gone at the next try."""
 FINISH_RETRIES = 6
+SPOOL_KEPT = timedelta(days=7)
+"""Longer than any queue: a job that is purged while it waits is only submitted again."""
 
 
 @shared_task
@@ -64,6 +67,13 @@ def _fail(job_id: str, error: Exception) -> None:
 @shared_task
 def sweep_jobs(*_later: object) -> None:
     get_processing().sweeper.sweep_jobs()
+
+
+@shared_task
+def purge_spool(*_later: object) -> None:
+    client = get_processing().client
+    if isinstance(client, SpoolComputeClient):
+        client.purge(SPOOL_KEPT)
 
 
 @shared_task
