@@ -7,6 +7,9 @@ class IntelligenceConfig(AppConfig):
     name = "intelligence"
 
     def ready(self) -> None:
-        from intelligence import receivers  # noqa: PLC0415  (models must be loaded first)
+        from entities.api import extensions  # noqa: PLC0415  (models must be loaded first)
+        from intelligence import receivers  # noqa: PLC0415
+        from intelligence.api.intelligence_data import ENTITY_EXTENSION  # noqa: PLC0415
 
         receivers.connect()
+        extensions.register(ENTITY_EXTENSION)

@@ -1,14 +1,27 @@
-"""Reading what was found: an entity's intelligence, its faces and jobs, and what looks like it."""
+"""Reading what was found: an entity's intelligence, its faces and jobs, the people, and what is alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from entities import hierarchy
+from django.db.models import Count, F, QuerySet
+
 from entities.models import Entity, EntityQuerySet
-from intelligence.models import EntityJob, Face, ImageIntelligence
-from vectors import Hit, QdrantVectorStore
+from entities.storage import EntityStorageService
+from intelligence import visibility
+from intelligence.models import EntityJob, Face, FaceMatch, ImageIntelligence, KnownPerson
+from vectors import Filter, Hit, Match, QdrantVectorStore
+from vectors.schemas import Vector
+
+JOBS_LIMIT = 1000
+"""Of an entity's jobs, the newest are told; those under way are always among them."""
+SPARE_HITS = 50
+"""Asked for beyond the limit: vectors whose owner was trashed or removed a moment ago take up places."""
+
+NOT_HIDDEN = Filter(must_not=(Match("hidden", 1),))
+"""Vectors of trashed entities may carry this mark; the engine then passes over any number of them."""
 
 
 class NotFoundError(LookupError):
@@ -21,20 +34,37 @@ class SimilarEntity:
     score: float
 
 
+@dataclass(frozen=True)
+class SimilarFace:
+    face: Face
+    score: float
+
+
 class IntelligenceRetrieveService:
+    # --- Of an entity ---
+
     def intelligence_of(self, entity_id: int) -> ImageIntelligence | None:
-        self._require(entity_id)
-        return ImageIntelligence.objects.filter(pk=entity_id).first()
+        """With its entity."""
+        entity = Entity.objects.select_related("intelligence").filter(pk=entity_id).first()
+        if entity is None:
+            raise NotFoundError("Entity not found")
+        return getattr(entity, "intelligence", None)
 
     def faces_of(self, entity_id: int) -> list[Face]:
-        self._require(entity_id)
+        self._require_entity(entity_id)
         return list(Face.objects.filter(entity_id=entity_id))
 
     def jobs_of(self, entity_id: int) -> list[EntityJob]:
-        """Those under way first, then the history."""
-        self._require(entity_id)
-        jobs = list(EntityJob.objects.filter(entity_id=entity_id))
-        return sorted(jobs, key=lambda job: (job.completed_at is not None, job.pk))
+        """Those under way first, then the history; at most JOBS_LIMIT, the oldest left out."""
+        self._require_entity(entity_id)
+        jobs = EntityJob.objects.filter(entity_id=entity_id)
+        newest = jobs.order_by(F("completed_at").desc(nulls_first=True), "-pk")[:JOBS_LIMIT]
+        return sorted(newest, key=lambda job: (job.completed_at is not None, job.pk))
+
+    def embedding_of_entity(self, entity_id: int, store: QdrantVectorStore) -> Vector:
+        """Of length 1."""
+        self._require_entity(entity_id)
+        return _embedding(entity_id, store, of="entity")
 
     def similar_entities(
         self,
@@ -49,44 +79,121 @@ class IntelligenceRetrieveService:
 
         Raises NotFoundError where the entity is unknown, has no vector, or nothing is like it.
         """
-        self._require(entity_id)
-        found = Entity.objects.all() if entities is None else entities
-        similar = _visible(_Neighbours(store, entity_id, threshold), found, limit)
-        if not similar:
-            raise NotFoundError("no similar images found")
-        return similar
+        self._require_entity(entity_id)
+        neighbours = _Neighbours(store, entity_id, threshold, "images")
+        scores = neighbours.shown(limit, visibility.shown_entities, visibility.entities_in_trash)
+        rows = Entity.objects.all() if entities is None else entities
+        found = rows.with_children_count().in_order_of(scores)
+        return [SimilarEntity(entity, scores[entity.pk]) for entity in found]
 
-    def _require(self, entity_id: int) -> None:
+    # --- Of a face ---
+
+    def face(self, face_id: int) -> Face:
+        found = Face.objects.filter(pk=face_id).first()
+        if found is None:
+            raise NotFoundError("Face not found")
+        return found
+
+    def crop_of(self, face_id: int, storage: EntityStorageService) -> Path:
+        try:
+            path = self.face(face_id).get_file_path(storage)
+        except ValueError as error:
+            raise NotFoundError("Face crop not found") from error
+        if not path.is_file():
+            raise NotFoundError("Face crop not found")
+        return path
+
+    def embedding_of_face(self, face_id: int, store: QdrantVectorStore) -> Vector:
+        """Of length 1."""
+        return _embedding(self.face(face_id).pk, store, of="face")
+
+    def similar_faces(
+        self, face_id: int, *, store: QdrantVectorStore, limit: int, threshold: float
+    ) -> list[SimilarFace]:
+        """As similar_entities."""
+        neighbours = _Neighbours(store, self.face(face_id).pk, threshold, "faces")
+        scores = neighbours.shown(limit, visibility.shown_faces, visibility.faces_in_trash)
+        found = Face.objects.in_bulk(scores)
+        return [SimilarFace(found[pk], score) for pk, score in scores.items() if pk in found]
+
+    def matches_of(self, face_id: int) -> list[FaceMatch]:
+        """Best first, each with its matched face; without faces in the trash."""
+        matches = FaceMatch.objects.filter(face=self.face(face_id)).select_related("matched_face")
+        found = list(matches.order_by("-similarity", "pk"))
+        shown = visibility.shown_faces([match.matched_face_id for match in found])
+        return [match for match in found if match.matched_face_id in shown]
+
+    # --- Of people ---
+
+    def people(self, *, with_hidden: bool) -> list[KnownPerson]:
+        """Each with `face_count`."""
+        return list(_people() if with_hidden else _people().filter(hidden=False))
+
+    def person(self, person_id: int) -> KnownPerson:
+        """With `face_count`."""
+        found = _people().filter(pk=person_id).first()
+        if found is None:
+            raise NotFoundError("Known person not found")
+        return found
+
+    def faces_of_person(self, person_id: int) -> list[Face]:
+        if not KnownPerson.objects.filter(pk=person_id).exists():
+            raise NotFoundError("Known person not found")
+        return list(Face.objects.filter(known_person_id=person_id))
+
+    def _require_entity(self, entity_id: int) -> None:
         if not Entity.objects.filter(pk=entity_id).exists():
             raise NotFoundError("Entity not found")
+
+
+def _people() -> QuerySet[KnownPerson]:
+    return KnownPerson.objects.annotate(face_count=Count("faces")).order_by("pk")
+
+
+def _embedding(id: int, store: QdrantVectorStore, *, of: str) -> Vector:
+    found = store.fetch([id])
+    if id not in found:
+        raise NotFoundError(f"This {of} has no embedding yet")
+    return found[id]
 
 
 @dataclass(frozen=True)
 class _Neighbours:
     store: QdrantVectorStore
-    entity_id: int
+    id: int
     threshold: float
+    what: str
 
-    def nearest(self, limit: int) -> Sequence[Hit]:
-        hits = self.store.search_like(self.entity_id, limit=limit, score_threshold=self.threshold)
+    def shown(
+        self,
+        limit: int,
+        shown: Callable[[Collection[int]], set[int]],
+        in_trash: Callable[[], frozenset[int]],
+    ) -> dict[int, float]:
+        """Scores by id, best first, of what may be shown.
+
+        Two searches at most, however full the trash is: where unmarked trash takes the places of others, the
+        second one is told the trash.
+        """
+        hits = self._nearest(limit + SPARE_HITS)
+        visible = shown([hit.id for hit in hits])
+        if len(visible) < limit and len(hits) == limit + SPARE_HITS:
+            gone = {hit.id for hit in hits} - visible
+            hits = self._nearest(limit + SPARE_HITS, exclude=in_trash() | gone)
+            visible = shown([hit.id for hit in hits])
+        best = [hit for hit in hits if hit.id in visible][:limit]
+        if not best:
+            raise NotFoundError(f"no similar {self.what} found")
+        return {hit.id: max(0.0, hit.score) for hit in best}
+
+    def _nearest(self, limit: int, *, exclude: Iterable[int] = ()) -> list[Hit]:
+        hits = self.store.search_like(
+            self.id,
+            limit=limit,
+            score_threshold=self.threshold,
+            filter=NOT_HIDDEN,
+            exclude_ids=exclude,
+        )
         if hits is None:
-            raise NotFoundError("no similar images: this one has no embedding yet")
+            raise NotFoundError(f"no similar {self.what}: this one has no embedding yet")
         return hits
-
-
-def _visible(neighbours: _Neighbours, entities: EntityQuerySet, limit: int) -> list[SimilarEntity]:
-    """Asks for more as long as the trash has used up places that others could take."""
-    asked = limit
-    while True:
-        hits = neighbours.nearest(asked)
-        shown = _shown(hits, entities)
-        if len(shown) >= limit or len(hits) < asked:
-            return shown[:limit]
-        asked *= 4
-
-
-def _shown(hits: Sequence[Hit], entities: EntityQuerySet) -> list[SimilarEntity]:
-    found = entities.live().with_children_count().in_order_of(hit.id for hit in hits)
-    hidden = hierarchy.deleted_or_below_deleted(entity.parent_id for entity in found)
-    scores = {hit.id: min(1.0, max(0.0, hit.score)) for hit in hits}
-    return [SimilarEntity(entity, scores[entity.pk]) for entity in found if entity.parent_id not in hidden]

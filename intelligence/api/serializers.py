@@ -1,30 +1,23 @@
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from rest_framework import serializers
 
-from entities.api.serializers import MillisecondsField, milliseconds
+from entities.api.serializers import EntitySerializer, MillisecondsField, milliseconds
 from entities.api.validation import WordBooleanField
-from intelligence.models import EntityJob, Face, ImageIntelligence
-from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+from intelligence.models import EntityJob, Face, FaceMatch, KnownPerson
+from intelligence.vocabulary import JobStatus
 
-OVERALL_WORDS = {ProcessingStatus.PENDING: "queued"}
+T = TypeVar("T")
+
 JOB_WORDS = {JobStatus.PENDING: "queued", JobStatus.IN_PROGRESS: "in_progress"}
-TASK_WORDS = {
-    JobStatus.QUEUED: "processing",
-    JobStatus.IN_PROGRESS: "processing",
-    JobStatus.DISCARDED: "pending",
-}
-"""Clients know pending, processing, completed and failed of a task."""
 
 
-def overall_status(row: ImageIntelligence) -> str:
-    return OVERALL_WORDS.get(ProcessingStatus(row.processing_status), row.processing_status)
-
-
-def task_status(status: str) -> str:
-    return TASK_WORDS.get(JobStatus(status), status)
+def as_json(serializer: serializers.BaseSerializer[T], items: Iterable[T]) -> list[Any]:
+    return [serializer.to_representation(item) for item in items]
 
 
 class JobSerializer(serializers.Serializer[EntityJob]):
@@ -76,64 +69,98 @@ class FaceSerializer(serializers.Serializer[Face]):
     created_at = MillisecondsField()
 
 
-class InferenceStatusSerializer(serializers.Serializer[Any]):
-    face_detection = serializers.CharField()
-    clip_embedding = serializers.CharField()
-    dino_embedding = serializers.CharField()
-    hls_streaming = serializers.CharField()
-    face_embeddings = serializers.ListField(child=serializers.CharField(), allow_null=True)
+class FaceMatchSerializer(serializers.Serializer[FaceMatch]):
+    id = serializers.IntegerField()
+    face_id = serializers.IntegerField()
+    matched_face_id = serializers.IntegerField()
+    similarity_score = serializers.SerializerMethodField()
+    threshold = serializers.FloatField(help_text="The least similarity that counted.")
+    model = serializers.CharField()
+    rule = serializers.CharField()
+    created_at = MillisecondsField()
+    matched_face = FaceSerializer(allow_null=True)
+
+    def get_similarity_score(self, match: FaceMatch) -> float:
+        return min(1.0, max(0.0, match.similarity))
 
 
-class IntelligenceDataSerializer(serializers.Serializer[ImageIntelligence]):
-    """Expects `entity.jobs` to be prefetched."""
-
-    overall_status = serializers.CharField()
-    last_processed_md5 = serializers.CharField(allow_null=True)
-    last_processed_version = serializers.IntegerField(allow_null=True)
-    face_count = serializers.IntegerField(allow_null=True)
-    active_processing_md5 = serializers.CharField(allow_null=True)
-    active_jobs = JobSerializer(many=True)
-    job_history = JobSerializer(many=True)
-    inference_status = InferenceStatusSerializer()
-    last_updated = MillisecondsField()
-    error_message = serializers.CharField(allow_null=True)
-
-    def to_representation(self, row: ImageIntelligence) -> dict[str, Any]:
-        jobs = sorted(row.entity.jobs.all(), key=lambda job: job.pk)
-        live = [job for job in jobs if job.status in LIVE_JOB_STATUSES]
-        ended = [job for job in jobs if job.status not in LIVE_JOB_STATUSES]
-        done = row.processing_status == ProcessingStatus.COMPLETED
-        return {
-            "overall_status": overall_status(row),
-            "last_processed_md5": row.md5 if done else None,
-            "last_processed_version": row.version if done else None,
-            "face_count": row.face_count,
-            "active_processing_md5": row.md5,
-            "active_jobs": JobSerializer(live, many=True).data,
-            "job_history": JobSerializer(ended, many=True).data,
-            "inference_status": _inference_status(row, jobs),
-            "last_updated": milliseconds(row.updated_at),
-            "error_message": row.error_message or None,
-        }
+class KnownPersonSerializer(serializers.Serializer[KnownPerson]):
+    id = serializers.IntegerField()
+    name = serializers.CharField(allow_null=True)
+    hidden = serializers.BooleanField()
+    cover_face_id = serializers.IntegerField(allow_null=True)
+    created_at = MillisecondsField()
+    updated_at = MillisecondsField()
+    face_count = serializers.IntegerField()
 
 
-def _inference_status(row: ImageIntelligence, jobs: list[EntityJob]) -> dict[str, Any]:
-    of_faces = {
-        job.face_id: task_status(job.status)
-        for job in jobs
-        if job.task_type == TaskType.FACE_EMBEDDING and job.md5 == row.md5
-    }
-    return {
-        "face_detection": task_status(row.face_detection_status),
-        "clip_embedding": task_status(row.clip_status),
-        "dino_embedding": task_status(row.dino_status),
-        "hls_streaming": "pending",  # streams are made on demand and are no part of the overall status
-        "face_embeddings": list(of_faces.values()) or None,
-    }
+class SimilarEntitySerializer(serializers.Serializer[Any]):
+    image_id = serializers.IntegerField()
+    entity_id = serializers.IntegerField()
+    score = serializers.FloatField(help_text="Cosine, 0..1.")
+    entity = EntitySerializer(allow_null=True, help_text="Only with include_details.")
 
 
-class SimilarQuerySerializer(serializers.Serializer[Any]):
-    space = serializers.ChoiceField(choices=["clip", "dino"], default="clip")
+class SimilarEntitiesSerializer(serializers.Serializer[Any]):
+    query_image_id = serializers.IntegerField()
+    query_entity_id = serializers.IntegerField()
+    results = SimilarEntitySerializer(many=True)
+
+
+class SimilarFaceSerializer(serializers.Serializer[Any]):
+    face_id = serializers.IntegerField()
+    score = serializers.FloatField(help_text="Cosine, 0..1.")
+    known_person_id = serializers.IntegerField(allow_null=True)
+    face = FaceSerializer(allow_null=True)
+
+
+class SimilarFacesSerializer(serializers.Serializer[Any]):
+    query_face_id = serializers.IntegerField()
+    results = SimilarFaceSerializer(many=True)
+
+
+# --- What requests may ask ---
+
+
+class SimilarityField(serializers.FloatField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=1, **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if math.isnan(value):  # lies between any two bounds
+            self.fail("invalid")
+        return value
+
+
+class SimilarEntitiesQuerySerializer(serializers.Serializer[Any]):
+    space = serializers.ChoiceField(
+        choices=["clip", "dino"],
+        default="clip",
+        help_text="clip: what it is about; dino: what it looks like.",
+    )
     limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
-    score_threshold = serializers.FloatField(min_value=0, max_value=1, required=False)
+    score_threshold = SimilarityField(required=False, help_text="0.85 for clip, 0.7 for dino if not given.")
     include_details = WordBooleanField(default=False)
+
+
+class SimilarFacesQuerySerializer(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
+    threshold = SimilarityField(default=0.7)
+
+
+class PeopleQuerySerializer(serializers.Serializer[Any]):
+    include_hidden = WordBooleanField(default=False)
+
+
+class TextField(serializers.CharField):
+    """Text only: numbers are not taken for it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class PersonNameSerializer(serializers.Serializer[Any]):
+    name = TextField(max_length=255)

@@ -1,77 +1,101 @@
+"""What was found on an image."""
+
 from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.exceptions import NotFound
+from django.http import HttpResponse, JsonResponse
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from entities.api import extensions
 from entities.api.serializers import EntitySerializer, page_context
-from entities.api.validation import path_id, validated
-from entities.models import Entity
+from entities.api.validation import validated
+from entities.models import Entity, EntityQuerySet
+from intelligence.api.base import IntelligenceViewSet, id_from
+from intelligence.api.embeddings import NPY, npy_response
+from intelligence.api.intelligence_data import IntelligenceDataSerializer, intelligence_data
 from intelligence.api.serializers import (
     FaceSerializer,
-    IntelligenceDataSerializer,
     JobSerializer,
-    SimilarQuerySerializer,
+    SimilarEntitiesQuerySerializer,
+    SimilarEntitiesSerializer,
+    as_json,
 )
-from intelligence.retrieval import IntelligenceRetrieveService, NotFoundError, SimilarEntity
+from intelligence.retrieval import SimilarEntity
 from vectors import get_clip_store, get_dino_store
 
 SPACES = {"clip": (get_clip_store, 0.85), "dino": (get_dino_store, 0.7)}
 """The store of each space, and the least similarity that counts where the request names none."""
 
 
-class EntityIntelligenceViewSet(ViewSet):
-    """What was found on an image."""
+class EntityIntelligenceViewSet(IntelligenceViewSet):
+    @extend_schema(responses=IntelligenceDataSerializer(allow_null=True))
+    def retrieve(self, request: Request, entity_id: str) -> HttpResponse:
+        """Null where nothing is known yet. The newest jobs only."""
+        pk = _id(entity_id)
+        row = self.retrieval.intelligence_of(pk)
+        if row is None:
+            return JsonResponse(None, safe=False)  # DRF makes an empty body of None, which is no JSON
+        jobs = sorted(self.retrieval.jobs_of(pk), key=lambda job: job.pk)
+        return Response(intelligence_data(row, jobs))
 
-    retrieval = IntelligenceRetrieveService()
-
-    def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, NotFoundError):
-            exc = NotFound(str(exc))
-        return super().handle_exception(exc)
-
-    def retrieve(self, request: Request, entity_id: str) -> Response:
-        row = self.retrieval.intelligence_of(path_id(entity_id))
-        return Response(None if row is None else IntelligenceDataSerializer(row).data)
-
+    @extend_schema(responses=FaceSerializer(many=True))
     def faces(self, request: Request, entity_id: str) -> Response:
-        return Response(FaceSerializer(self.retrieval.faces_of(path_id(entity_id)), many=True).data)
+        return Response(as_json(FaceSerializer(), self.retrieval.faces_of(_id(entity_id))))
 
+    @extend_schema(responses=JobSerializer(many=True))
     def jobs(self, request: Request, entity_id: str) -> Response:
-        return Response(JobSerializer(self.retrieval.jobs_of(path_id(entity_id)), many=True).data)
+        """Those under way first, then the history, the newest last; the oldest of very many are left out."""
+        return Response(as_json(JobSerializer(), self.retrieval.jobs_of(_id(entity_id))))
 
+    @extend_schema(responses=NPY)
+    def clip_embedding(self, request: Request, entity_id: str) -> HttpResponse:
+        pk = _id(entity_id)
+        vector = self.retrieval.embedding_of_entity(pk, get_clip_store())
+        return npy_response(vector, name=f"entity_{pk}_clip_embedding")
+
+    @extend_schema(responses=NPY)
+    def dino_embedding(self, request: Request, entity_id: str) -> HttpResponse:
+        pk = _id(entity_id)
+        vector = self.retrieval.embedding_of_entity(pk, get_dino_store())
+        return npy_response(vector, name=f"entity_{pk}_dino_embedding")
+
+    @extend_schema(parameters=[SimilarEntitiesQuerySerializer], responses=SimilarEntitiesSerializer)
     def similar(self, request: Request, entity_id: str) -> Response:
-        query = validated(SimilarQuerySerializer(data=request.query_params), "query")
+        """Best first, without the image itself and without the trash; 404 where nothing is similar."""
+        pk = _id(entity_id)
+        query = validated(SimilarEntitiesQuerySerializer(data=request.query_params), "query")
         get_store, default_threshold = SPACES[query["space"]]
-        entities = Entity.objects.all()
-        for extension in extensions.registered() if query["include_details"] else ():
-            entities = extension.prefetch(entities)
         found = self.retrieval.similar_entities(
-            path_id(entity_id),
+            pk,
             store=get_store(),
             limit=query["limit"],
             threshold=query.get("score_threshold", default_threshold),
-            entities=entities,
+            entities=_with_extensions() if query["include_details"] else Entity.objects.all(),
         )
-        return Response(self._as_json(path_id(entity_id), found, with_details=query["include_details"]))
+        details = self._details(found) if query["include_details"] else {}
+        results = [_similar_entity(hit, details.get(hit.entity.pk)) for hit in found]
+        return Response({"query_image_id": pk, "query_entity_id": pk, "results": results})
 
-    def _as_json(self, entity_id: int, found: list[SimilarEntity], *, with_details: bool) -> dict[str, Any]:
+    def _details(self, found: list[SimilarEntity]) -> dict[int, Any]:
         context = page_context([hit.entity for hit in found], base_url=self.request.build_absolute_uri("/"))
         serializer = EntitySerializer(context=context)
-        return {
-            "query_image_id": entity_id,
-            "query_entity_id": entity_id,
-            "results": [
-                {
-                    "image_id": hit.entity.pk,
-                    "entity_id": hit.entity.pk,
-                    "score": hit.score,
-                    "entity": serializer.to_representation(hit.entity) if with_details else None,
-                }
-                for hit in found
-            ],
-        }
+        return {hit.entity.pk: serializer.to_representation(hit.entity) for hit in found}
+
+
+def _id(text: str) -> int:
+    return id_from(text, of="Entity")
+
+
+def _with_extensions() -> EntityQuerySet:
+    entities = Entity.objects.all()
+    for extension in extensions.registered():
+        entities = extension.prefetch(entities)
+    return entities
+
+
+def _similar_entity(hit: SimilarEntity, details: Any) -> dict[str, Any]:
+    """The keys of both generations of clients."""
+    return {"image_id": hit.entity.pk, "entity_id": hit.entity.pk, "score": hit.score, "entity": details}

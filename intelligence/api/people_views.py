@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from entities.api.validation import validated
+from intelligence import people
+from intelligence.api.base import IntelligenceViewSet, caller, id_from
+from intelligence.api.serializers import (
+    FaceSerializer,
+    KnownPersonSerializer,
+    PeopleQuerySerializer,
+    PersonNameSerializer,
+    as_json,
+)
+from intelligence.models import KnownPerson
+from intelligence.retrieval import NotFoundError
+
+
+class KnownPersonViewSet(IntelligenceViewSet):
+    """People are found on images, never made by a request; they can be named."""
+
+    parser_classes = (JSONParser,)
+
+    @extend_schema(parameters=[PeopleQuerySerializer], responses=KnownPersonSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        query = validated(PeopleQuerySerializer(data=request.query_params), "query")
+        found = self.retrieval.people(with_hidden=query["include_hidden"])
+        return Response(as_json(KnownPersonSerializer(), found))
+
+    @extend_schema(responses=KnownPersonSerializer)
+    def retrieve(self, request: Request, person_id: str) -> Response:
+        return Response(KnownPersonSerializer(self.retrieval.person(_id(person_id))).data)
+
+    @extend_schema(request=PersonNameSerializer, responses=KnownPersonSerializer)
+    def rename(self, request: Request, person_id: str) -> Response:
+        pk = _id(person_id)
+        given = request.data if isinstance(request.data, dict) else {}
+        body = validated(PersonNameSerializer(data=given), "body")
+        try:
+            people.rename(person_id=pk, name=body["name"], by=caller(request).store_id)
+        except KnownPerson.DoesNotExist:
+            raise NotFoundError("Known person not found") from None
+        return Response(KnownPersonSerializer(self.retrieval.person(pk)).data)
+
+    @extend_schema(responses=FaceSerializer(many=True))
+    def faces(self, request: Request, person_id: str) -> Response:
+        return Response(as_json(FaceSerializer(), self.retrieval.faces_of_person(_id(person_id))))
+
+
+def _id(text: str) -> int:
+    return id_from(text, of="Known person")
