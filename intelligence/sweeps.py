@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,30 +33,40 @@ class Sweeper:
 
     def sweep_jobs(self) -> None:
         self.jobs.submit(self._touch(_silent(JobStatus.PENDING, SILENCE_SECONDS)))
-        self.requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
-        queued = [job.job_id for job in self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS)) if job.job_id]
-        self.client.start(queued)
-        for job_id in queued:
-            hints.finish_job(job_id)
+        self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
+        queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
+        self._start(queued)
+        for job in queued:
+            hints.finish_job(job.job_id or "")
         self._settle_rows()
 
     def recover_interrupted(self) -> None:
         """At the start of the only process: whatever was running here has died with the one before."""
-        self.requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
-        waiting = EntityJob.objects.filter(status=JobStatus.QUEUED).values_list("job_id", flat=True)
-        self.client.start([job_id for job_id in waiting if job_id])
+        waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
+        self._requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
+        self._start(waiting)
         self.jobs.submit(EntityJob.objects.filter(status=JobStatus.PENDING).select_related("face"))
         self._settle_rows()
 
-    def requeue_runs(self, died: Iterable[EntityJob]) -> None:
-        """A run that has died this often is the image's doing; it must not be tried for ever."""
+    def _requeue_runs(self, died: Iterable[EntityJob]) -> None:
+        """A run that has died too often is the image's doing; it must not be tried for ever."""
+        again = []
         for job in died:
             if job.attempts >= self.jobs.max_attempts:
                 rows.fail_job(job, f"Given up: {job.attempts} runs ended without an answer.")
             elif EntityJob.objects.filter(pk=job.pk, status=JobStatus.IN_PROGRESS).update(
                 status=JobStatus.QUEUED, updated_at=timezone.now()
             ):
-                self.client.start([job.job_id] if job.job_id else [])
+                again.append(job)
+        self._start(again)
+
+    def _start(self, jobs: Iterable[EntityJob]) -> None:
+        """The jobs of an image together: it is decoded once for all of them."""
+        of_image: dict[int, list[str]] = defaultdict(list)
+        for job in jobs:
+            of_image[job.entity_id].append(job.job_id or "")
+        for job_ids in of_image.values():
+            self.client.start(job_ids)
 
     def sweep_images(self) -> int:
         """Live images without a row, with a row of other content, or with work that nobody was asked for."""

@@ -19,7 +19,7 @@ BEAT_SCHEDULE = {
     "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 300.0},
-    "clear the spool of what nobody asks for": {"task": "intelligence.tasks.purge_spool", "schedule": 86400.0},
+    "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 86400.0},
 }
 
 
