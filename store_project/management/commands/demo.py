@@ -58,7 +58,7 @@ class Command(BaseCommand):
                 f"{settings.CONFIG.cl_server_dir} holds data already; the demo wants an empty folder."
             )
         self._seconds: dict[str, float] = {}
-        sources = paths or [self._make_photos()]
+        sources = [path.expanduser() for path in paths] or [self._make_photos()]
         with self._timed("store and look"):
             call_command("ingest", *map(str, sources), wait=True, stdout=self.stdout)
         with self._timed("find look-alikes"), _stores():
