@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from entities.api.validation import validated
 from store_project import accounts, keys, tokens
 from store_project.access import Access
-from store_project.authentication import TokenAuthentication, principal_of
+from store_project.authentication import TokenAuthentication, caller, principal_of
 
 MAX_PASSWORD_LENGTH = 1024
 NOT_STORED = {"Cache-Control": "no-store"}
@@ -99,8 +99,8 @@ class MeView(APIView):
 def _user_of(request: Request) -> User | None:
     if request.auth is not None:
         return accounts.user_behind(_claims(request))
-    user = request._request.user  # noqa: SLF001  (the user of the browser's session)
-    return user if isinstance(user, User) else None
+    store_id = caller(request).store_id  # of the browser's session, if any
+    return None if store_id is None else User.objects.filter(pk=store_id).first()
 
 
 def _claims(request: Request) -> tokens.Claims:

@@ -23,20 +23,6 @@ pytestmark = pytest.mark.django_db
 READ, WRITE = "media_store_read", "media_store_write"
 
 
-@pytest.fixture
-def public_key(tmp_path: Path) -> Any:
-    path = tmp_path / "keys" / "public_key.pem"
-    with override_settings(PUBLIC_KEY_FILE=path):
-        yield path
-
-
-@pytest.fixture
-def service(public_key: Path) -> TokenService:
-    service = TokenService()
-    service.install(public_key)
-    return service
-
-
 def ask(client: APIClient) -> tuple[int, Any]:
     answer = client.get("/entities")
     return answer.status_code, answer.json().get("detail")
