@@ -37,23 +37,20 @@ def file_response(
     if wanted is not None and wanted.start >= wanted.stop:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stat.st_size}"})
     part = wanted or ByteRange(0, stat.st_size)
-    response = StreamingHttpResponse(_read(path, part), status=200 if wanted is None else 206)
+    headers = {
+        "Content-Type": mime_type or "application/octet-stream",
+        "Content-Length": str(part.stop - part.start),
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Accept-Ranges": "bytes",
+        "ETag": quoted,
+        "Last-Modified": http_date(stat.st_mtime),
+        "Cache-Control": "private, max-age=3600",
+    }
     if wanted is not None:
-        response["Content-Range"] = wanted.header(stat.st_size)
-    response.headers.update(
-        {
-            "Content-Type": mime_type or "application/octet-stream",
-            "Content-Length": str(part.stop - part.start),
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "X-Content-Type-Options": "nosniff",
-            "Accept-Ranges": "bytes",
-            "ETag": quoted,
-            "Last-Modified": http_date(stat.st_mtime),
-            "Cache-Control": "private, max-age=3600",
-        }
-    )
-    return response
+        headers["Content-Range"] = wanted.header(stat.st_size)
+    return StreamingHttpResponse(_read(path, part), status=200 if wanted is None else 206, headers=headers)
 
 
 def _wanted_range(request: HttpRequest, size: int, etag: str) -> ByteRange | None:
