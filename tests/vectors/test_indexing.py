@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.vectors.conftest import MODEL, OpenEdge, points, store_on
 from tests.vectors.test_edge import sub_folders, wait_until
 from vectors import Filter, Match
-from vectors.engines.edge import EdgeEngine
+from vectors.engines import edge
+from vectors.engines.edge import EdgeEngine, _Shard
+
+
+def only_shard(engine: EdgeEngine) -> _Shard:
+    (name,) = engine.collections()
+    return engine._keeper.shard(name)
 
 
 def indexed(engine: EdgeEngine) -> int:
-    (name,) = engine.collections()
-    return engine._keeper.shard(name).read(lambda shard: shard.info()).indexed_vectors_count
+    return only_shard(engine).read(lambda shard: shard.info()).indexed_vectors_count
 
 
 def is_over(engine: EdgeEngine) -> bool:
@@ -46,13 +53,31 @@ def test_writes_during_indexing_are_all_there_afterwards(open_edge: OpenEdge, tm
     assert store_on(open_edge()).count() == 2089
 
 
+def test_what_is_written_at_the_last_moment_is_there_too(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_on(engine := open_edge())
+    store.upsert(points([1]), model=MODEL)
+    repeat, rounds = edge._repeat, itertools.count(2)
+
+    def repeat_and_write(operations: list[Any], fresh: Any) -> None:
+        repeat(operations, fresh)
+        if (key := next(rounds)) <= 4:  # the last of them after the unlocked rounds
+            store.upsert(points([key]), model=MODEL)
+
+    shard, copy = only_shard(engine), tmp_path / "copy"
+    shard.copy_to(copy)
+    monkeypatch.setattr(edge, "_repeat", repeat_and_write)
+    shard.exchange(copy, commit=lambda: None)
+    assert [each.id for each in store.scroll()] == [1, 2, 3, 4]
+
+
 def test_points_that_move_are_indexed_again(open_edge: OpenEdge) -> None:
     engine = open_edge(flush_seconds=0.02, index_after=1000)
     store = store_on(engine)
     store.upsert(points(range(1000)), model=MODEL)
     wait_until(lambda: is_over(engine) and indexed(engine) == 1000)
-    (name,) = engine.collections()
-    shard = engine._keeper.shard(name)
+    shard = only_shard(engine)
     first = shard._path
     store.set_payload(Filter(must_not=(Match("entity_id", 77),)), {"hidden": 1})
     wait_until(lambda: shard._path != first)
@@ -66,13 +91,15 @@ def test_a_failed_run_leaves_everything_as_it_was(
     engine = open_edge(flush_seconds=0.02, index_after=100)
     store = store_on(engine)
     store.upsert(points(range(100)), model=MODEL)
-    wait_until(lambda: "ended with status 1" in caplog.text)
-    wait_until(lambda: is_over(engine))
-    store.upsert(points([1000]), model=MODEL)
-    assert (store.count(), indexed(engine), len(sub_folders(tmp_path / "edge"))) == (101, 0, 1)
-    assert caplog.text.count("ended with status") == 1  # it rests before it tries again
-    (name,) = engine.collections()
-    assert engine._keeper.shard(name)._noted is None
+    wait_until(lambda: "ended with status 1" in caplog.text and is_over(engine))
+    shard = only_shard(engine)
+    for key in range(100, 105):  # five more rounds
+        store.upsert(points([key]), model=MODEL)
+        wait_until(lambda: not shard._changed)
+    assert (store.count(), indexed(engine), len(sub_folders(tmp_path / "edge"))) == (105, 0, 1)
+    assert shard._noted is None
+    assert is_over(engine)  # it rests before it tries again
+    assert caplog.text.count("ended with status") == 1
 
 
 def test_a_full_disk_stops_neither_writes_nor_flushes(
@@ -88,8 +115,7 @@ def test_a_full_disk_stops_neither_writes_nor_flushes(
     store.upsert(points(range(100)), model=MODEL)
     wait_until(lambda: "No space left" in caplog.text)
     store.upsert(points([1000]), model=MODEL)
-    (name,) = engine.collections()
-    wait_until(lambda: not engine._keeper.shard(name)._changed)
+    wait_until(lambda: not only_shard(engine)._changed)
     assert (store.count(), len(sub_folders(tmp_path / "edge"))) == (101, 1)
 
 

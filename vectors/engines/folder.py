@@ -92,6 +92,7 @@ class VectorFolder:
             os.fsync(file.fileno())
         written.replace(self._table)
         self.contents = contents
+        _sync(self.path)  # or a power cut might bring back the old names, of folders that are removed next
 
     def _remove_rubbish(self) -> None:
         named = set(self.contents.collections.values())
@@ -101,6 +102,14 @@ class VectorFolder:
 
     def _sub_folders(self) -> list[Path]:
         return [each for each in self.path.iterdir() if re.fullmatch(r".+\.[0-9a-f]{32}", each.name)]
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(folder: Path) -> None:
