@@ -4,8 +4,9 @@ What its calls are like (0.9.0, measured), and what follows from that:
 
 - Each holds the interpreter's lock from beginning to end, so one at a time runs whatever the threads. For a
   search or a write those are milliseconds; for load(), some seconds a million points; for optimize(), which
-  builds the search index, minutes. So a child process optimizes a copy. Writes go on and are noted meanwhile; once they are repeated on the copy, it takes
-  the place of the original. Points without an index are found too, by comparing with each of them.
+  builds the search index, minutes. So a child process optimizes a copy. Writes go on and are noted meanwhile;
+  once they are repeated on the copy, it takes the place of the original. Points without an index are found
+  too, by comparing with each of them.
 - A write is in the write-ahead log when it returns: that outlives the process, but not the machine. So what
   has changed is flushed every few seconds, which also keeps the log short. A power cut costs those seconds.
 - Every failure is a bare Exception.
