@@ -11,7 +11,7 @@ from entities.models import Entity
 from intelligence.models import Face
 
 TRASH_LIMIT = 100_000
-"""The most ids that one search is told to leave out; at this number the engine needs 0.2 s."""
+"""The most ids that one search is told to leave out: 0.3 s to read and 0.2 s to search with."""
 
 # Only collections have something below them. UNION ends even on a cycle that should not be there.
 _TRASH = """
