@@ -23,7 +23,7 @@ def sub_folders(path: Path) -> list[Path]:
     return [each for each in path.iterdir() if each.is_dir()]
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "waited in vain"
