@@ -83,7 +83,7 @@ RUNNING = "intelligence_entityjob WHERE status = 'in_progress'"
 
 @pytest.mark.timeout(180)
 def test_killed_in_the_middle(manage: Manage, photos: Path, server_dir: Path) -> None:
-    """By SIGKILL: while files are stored, while jobs run, and with some of them ended; then carried through."""
+    """By SIGKILL: while files are stored, while jobs run, and with some ended; then carried through."""
     moments = [(STORED, 5), (STORED, PHOTOS // 2), (RUNNING, 1), (ENDED, PHOTOS // 4), (ENDED, PHOTOS // 2)]
     for query, number in moments:
         with manage.started("ingest", str(photos), "--wait") as process:

@@ -258,3 +258,33 @@ def test_a_new_model_is_asked_about_every_image(pipeline: Pipeline) -> None:
 
     assert job_of(photo.pk, TaskType.CLIP_EMBEDDING).model == "fake-clip-512"
     assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_a_new_detection_replaces_the_faces(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    before = set(Face.objects.values_list("pk", flat=True))
+    EntityJob.objects.filter(task_type=TaskType.FACE_DETECTION).update(model="the detector before")
+
+    pipeline.processing.sweeper.sweep_images()
+    pipeline.work()
+
+    after = set(Face.objects.values_list("pk", flat=True))
+    assert len(after) == row_of(photo.pk).face_count == 2
+    assert after.isdisjoint(before)
+    assert {record.id for record in get_face_store().scroll()} == after
+    crops = {path.name for path in pipeline.processing.jobs.storage.media_root.rglob("faces/**/*.png")}
+    assert crops == {Path(face.file_path).name for face in Face.objects.all()}
+
+
+def test_a_row_is_not_settled_while_a_task_was_never_asked_for(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    EntityJob.objects.filter(task_type=TaskType.DINO_EMBEDDING).delete()
+
+    pipeline.finish(pipeline.run())
+    pipeline.finish(pipeline.run())
+
+    assert row_of(photo.pk).clip_status == JobStatus.COMPLETED
+    assert row_of(photo.pk).processing_status == ProcessingStatus.PROCESSING
