@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
 from django.contrib import admin
+from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from simple_history.admin import SimpleHistoryAdmin
 
 from entities.admin import NoWrites, thumbnail
@@ -17,6 +24,13 @@ from intelligence.models import (
     PersonDistinction,
 )
 
+SHOWN_ON_A_PAGE = 100
+"""Jobs or faces on the page of one image or person; the newest."""
+
+
+MAX_ID_DIGITS = 18
+"""As many nines fit into every database's integers."""
+
 
 def face_picture(face: Face | None) -> str:
     if face is None:
@@ -26,8 +40,31 @@ def face_picture(face: Face | None) -> str:
     )
 
 
+def _face_pictures(faces: QuerySet[Face]) -> str:
+    links = (
+        (reverse("admin:intelligence_face_change", args=[face.pk]), face.pk, face_picture(face))
+        for face in faces.order_by("-pk")[:SHOWN_ON_A_PAGE]
+    )
+    return format_html_join(" ", '<a href="{}" title="face {}">{}</a>', links)
+
+
+class FindByEntity(admin.ModelAdmin[Any]):
+    """Search by the entity's id: an index answers, where a search for a part of it would read all rows."""
+
+    search_fields = ("entity__id",)
+    search_help_text = "Id of the entity"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term:
+            return queryset, False
+        can_be_an_id = search_term.isdecimal() and len(search_term) <= MAX_ID_DIGITS
+        return (queryset.filter(entity=search_term) if can_be_an_id else queryset.none()), False
+
+
 @admin.register(ImageIntelligence)
-class ImageIntelligenceAdmin(NoWrites, admin.ModelAdmin[ImageIntelligence]):
+class ImageIntelligenceAdmin(NoWrites, FindByEntity):
     list_display = (
         "picture",
         "entity_id",
@@ -39,17 +76,51 @@ class ImageIntelligenceAdmin(NoWrites, admin.ModelAdmin[ImageIntelligence]):
         "error_message",
         "updated_at",
     )
+    list_display_links = ("picture", "entity_id")
     list_filter = ("processing_status", "face_detection_status", "clip_status", "dino_status")
     list_select_related = ("entity",)
     show_full_result_count = False
+    readonly_fields = ("large_picture", "faces", "jobs")
 
     @admin.display(description="")
     def picture(self, row: ImageIntelligence) -> str:
         return thumbnail(row.entity)
 
+    @admin.display(description="Picture")
+    def large_picture(self, row: ImageIntelligence) -> str:
+        return thumbnail(row.entity, height=256)
+
+    @admin.display(description="Faces")
+    def faces(self, row: ImageIntelligence) -> str:
+        return _face_pictures(Face.objects.filter(entity_id=row.pk))
+
+    @admin.display(description="Jobs, newest first")
+    def jobs(self, row: ImageIntelligence) -> str:
+        return _table_of_jobs(EntityJob.objects.filter(entity_id=row.pk).order_by("-pk")[:SHOWN_ON_A_PAGE])
+
+
+def _table_of_jobs(jobs: Iterable[EntityJob]) -> str:
+    rows = (
+        (
+            reverse("admin:intelligence_entityjob_change", args=[job.pk]),
+            job.task_type if job.face_id is None else f"{job.task_type} of face {job.face_id}",
+            job.model,
+            job.status,
+            job.attempts,
+            job.completed_at.strftime("%Y-%m-%d %H:%M:%S") if job.completed_at else "",
+            job.error_message,
+        )
+        for job in jobs
+    )
+    cells = "<td>{}</td>" * 5
+    return format_html(
+        "<table><tr><th>Task<th>Model<th>Status<th>Attempts<th>Ended<th>Error</tr>{}</table>",
+        format_html_join("", f'<tr><td><a href="{{}}">{{}}</a></td>{cells}</tr>', rows),
+    )
+
 
 @admin.register(EntityJob)
-class EntityJobAdmin(NoWrites, admin.ModelAdmin[EntityJob]):
+class EntityJobAdmin(NoWrites, FindByEntity):
     list_display = (
         "picture",
         "id",
@@ -61,9 +132,9 @@ class EntityJobAdmin(NoWrites, admin.ModelAdmin[EntityJob]):
         "attempts",
         "error_message",
     )
-    list_filter = ("status", "task_type", "backend", "model")
+    list_display_links = ("picture", "id")
+    list_filter = ("status", "task_type")  # not the model: its choices would be read from all rows
     list_select_related = ("entity",)
-    search_fields = ("=entity__id", "job_id", "error_message")
     show_full_result_count = False
 
     @admin.display(description="")
@@ -72,7 +143,7 @@ class EntityJobAdmin(NoWrites, admin.ModelAdmin[EntityJob]):
 
 
 @admin.register(Face)
-class FaceAdmin(NoWrites, admin.ModelAdmin[Face]):
+class FaceAdmin(NoWrites, FindByEntity):
     list_display = (
         "picture",
         "id",
@@ -83,27 +154,67 @@ class FaceAdmin(NoWrites, admin.ModelAdmin[Face]):
         "quality",
         "model",
     )
-    list_filter = ("assigned_by", "model")
+    list_display_links = ("picture", "id")
+    list_filter = ("assigned_by",)
     list_select_related = ("known_person",)
     show_full_result_count = False
+    readonly_fields = ("picture",)
 
     @admin.display(description="")
     def picture(self, face: Face) -> str:
         return face_picture(face)
 
 
+class KnownPersonForm(forms.ModelForm[KnownPerson]):
+    def clean_cover_face(self) -> Face | None:
+        face: Face | None = self.cleaned_data["cover_face"]
+        if face is not None and face.known_person_id != self.instance.pk:
+            raise forms.ValidationError(f"Face {face.pk} is not one of this person's; choose one from below.")
+        return face
+
+
 @admin.register(KnownPerson)
-class KnownPersonAdmin(SimpleHistoryAdmin):
-    list_display = ("picture", "id", "name", "hidden", "updated_at")
+class KnownPersonAdmin(SimpleHistoryAdmin):  # type: ignore[misc]  # simple_history is not typed
+    """People come from faces; here they are named, hidden and given a cover."""
+
+    form = KnownPersonForm
+    list_display = ("picture", "id", "name", "hidden", "face_count", "updated_at")
     list_display_links = ("picture", "id", "name")
     list_filter = ("hidden",)
     list_select_related = ("cover_face",)
     search_fields = ("name",)
+    show_full_result_count = False
+    fields = ("name", "hidden", "cover_face", "faces")
     raw_id_fields = ("cover_face",)
+    readonly_fields = ("faces",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False  # what people decided about the person would go with it; hide it instead
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KnownPerson]:
+        faces = Face.objects.filter(known_person=OuterRef("pk")).order_by().values("known_person")
+        number = Subquery(faces.annotate(number=Count("pk")).values("number"))
+        return KnownPerson.objects.annotate(face_count=Coalesce(number, 0))
+
+    def save_model(self, request: HttpRequest, obj: KnownPerson, form: Any, change: Any) -> None:
+        obj._history_user = str(request.user.pk)  # type: ignore[attr-defined]  # noqa: SLF001
+        obj.save()
 
     @admin.display(description="")
     def picture(self, person: KnownPerson) -> str:
         return face_picture(person.cover_face)
+
+    @admin.display(description="Faces", ordering="face_count")
+    def face_count(self, person: KnownPerson) -> int:
+        number: int = person.face_count  # type: ignore[attr-defined]  # annotated
+        return number
+
+    @admin.display(description="Faces, newest first")
+    def faces(self, person: KnownPerson) -> str:
+        return _face_pictures(Face.objects.filter(known_person=person))
 
 
 @admin.register(FaceMatch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ FULL = 3 * retrieval.SPARE_HITS
 
 
 @pytest.fixture
-def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many hits each search of the engine gave."""
     found: list[int] = []
     search = QdrantVectorStore.search_like

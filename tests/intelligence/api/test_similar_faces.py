@@ -13,7 +13,7 @@ from tests.intelligence.likeness import cosine, put
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
 
 
-def similar(client: APIClient, face: Face, **query: object) -> list[dict[str, object]]:
+def similar(client: APIClient, face: Face, **query: str | float) -> list[dict[str, object]]:
     answer = client.get(f"/intelligence/faces/{face.pk}/similar", query)
     assert answer.status_code == 200, answer.content
     body = answer.json()
