@@ -39,7 +39,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "store_project.bodies.refuse_large_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -56,7 +55,7 @@ WSGI_APPLICATION = "store_project.wsgi.application"
 APPEND_SLASH = False
 CSRF_FAILURE_VIEW = "store_project.error_pages.csrf_failed"
 # Views that take files name their own handlers.
-FILE_UPLOAD_HANDLERS = ["store_project.bodies.NoFilesHandler"]
+FILE_UPLOAD_HANDLERS = ["store_project.no_files.NoFilesHandler"]
 
 TEMPLATES = [
     {

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from entities.api.validation import validated
 from store_project import accounts, keys, tokens
 from store_project.access import Access
-from store_project.authentication import TokenAuthentication, caller, principal_of
+from store_project.authentication import caller, principal_of
 
 MAX_PASSWORD_LENGTH = 1024
 NOT_STORED = {"Cache-Control": "no-store"}
@@ -51,7 +51,6 @@ class TokenRefreshView(APIView):
     """Gives out a new token for one that is still valid, with the permissions of this moment."""
 
     access = Access.USER
-    authentication_classes = (TokenAuthentication,)
 
     def post(self, request: Request) -> Response:
         key = keys.signing_key(settings.PUBLIC_KEY_FILE)

@@ -129,7 +129,9 @@ def test_one_logs_in_and_out_in_the_browser(slash: str) -> None:
     User.objects.create_user("ada", password="correct horse")
     client = APIClient(enforce_csrf_checks=True)
     form = {"username": "ada", "password": "correct horse"}
-    assert client.post(f"/api-auth/login{slash}", form).status_code == 403
+    refused = client.post(f"/api-auth/login{slash}", form)
+    assert refused.status_code == 403
+    assert refused.json()["detail"].startswith("CSRF Failed: ")
     token = csrf_token(client)
     entered = client.post(f"/api-auth/login{slash}?next=/entities", {**form, "csrfmiddlewaretoken": token})
     assert entered.headers["Location"] == "/entities"

@@ -12,6 +12,7 @@ import jwt
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import override_settings
+from rest_framework.test import APIClient
 
 from entities.guest_mode import set_guest_mode
 from tests.tokens import TokenService, bearer, nobody
@@ -111,9 +112,12 @@ def test_a_name_that_none_can_have_is_no_crash(text: str) -> None:
     assert log_in(username=text).status_code == 422
 
 
-def test_a_broken_token_does_not_keep_from_logging_in(user: User) -> None:
-    answer = bearer("broken").post("/auth/token", {"username": "ada", "password": PASSWORD})
-    assert answer.status_code == 200
+def test_neither_a_broken_token_nor_a_session_keeps_from_logging_in(user: User) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.force_login(user)
+    for client in (bearer("broken"), browser):
+        answer = client.post("/auth/token", {"username": "ada", "password": PASSWORD})
+        assert answer.status_code == 200
 
 
 def test_a_refreshed_token_has_the_permissions_of_now(user: User) -> None:

@@ -91,7 +91,7 @@ def answer_to(error: Exception, route: str = "/raising") -> tuple[int, Any]:
         (PermissionDenied("not you"), 403, "not you"),
         (Http404("no such thing"), 404, "no such thing"),
         (Http404(), 404, "Not Found"),
-        (RequestDataTooBig("too big"), 413, "too big"),
+        (RequestDataTooBig("secret"), 413, "Request Entity Too Large"),
         (TooManyFieldsSent("many"), 400, "Bad Request"),
         (TooManyFilesSent("many"), 400, "Bad Request"),
         (SuspiciousFileOperation("/secret/path"), 400, "Bad Request"),
