@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -122,17 +121,6 @@ class SimilarFacesSerializer(serializers.Serializer[Any]):
 # --- What requests may ask ---
 
 
-class SimilarityField(serializers.FloatField):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=0, max_value=1, **options)
-
-    def to_internal_value(self, data: Any) -> float:
-        value = super().to_internal_value(data)
-        if math.isnan(value):  # lies between any two bounds
-            self.fail("invalid")
-        return value
-
-
 class SimilarEntitiesQuerySerializer(serializers.Serializer[Any]):
     space = serializers.ChoiceField(
         choices=["clip", "dino"],
@@ -140,13 +128,15 @@ class SimilarEntitiesQuerySerializer(serializers.Serializer[Any]):
         help_text="clip: what it is about; dino: what it looks like.",
     )
     limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
-    score_threshold = SimilarityField(required=False, help_text="0.85 for clip, 0.7 for dino if not given.")
+    score_threshold = serializers.FloatField(
+        min_value=0, max_value=1, required=False, help_text="0.85 for clip, 0.7 for dino if not given."
+    )
     include_details = WordBooleanField(default=False)
 
 
 class SimilarFacesQuerySerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
-    threshold = SimilarityField(default=0.7)
+    threshold = serializers.FloatField(min_value=0, max_value=1, default=0.7)
 
 
 class PeopleQuerySerializer(serializers.Serializer[Any]):

@@ -153,6 +153,13 @@ def test_vectors_of_removed_images_are_passed_over(searches: list[int]) -> None:
     assert len(searches) == 2
 
 
+def test_scores_are_not_below_0() -> None:
+    [first, opposite] = make_rows(2)
+    store = put("clip", {first: 0, opposite: 100})
+    [hit] = IntelligenceRetrieveService().similar_entities(first.pk, store=store, limit=5, threshold=-0.5)
+    assert (hit.entity, hit.score) == (opposite, 0)
+
+
 def test_what_is_in_the_trash() -> None:
     folder = trashed_folder()
     shown, deleted, below = make_rows(2), make_rows(2, is_deleted=True), make_rows(2, parent_id=folder)

@@ -85,7 +85,7 @@ def test_the_jobs_of_images_that_are_through_are_not_even_read(guest: APIClient)
     photo = make_photo()
     make_intelligence(photo)
     for _ in range(30):
-        make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.COMPLETED)
+        make_job(photo, TaskType.FACE_EMBEDDING, JobStatus.COMPLETED, face=make_face(photo))
     with CaptureQueriesContext(connection) as queries:
         _list(guest, 1)
     of_jobs = [query["sql"] for query in queries if "intelligence_entityjob" in query["sql"]]
