@@ -75,6 +75,9 @@ class Entity(models.Model):
     )
     is_deleted = models.BooleanField(default=False)
 
+    children_count: int
+    """Only there after `EntityQuerySet.with_children_count`."""
+
     history = HistoricalRecords(
         history_id_field=models.BigAutoField(),
         # Principals come from outside tokens as well as from Django's users, so a name is kept, not a key.

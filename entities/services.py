@@ -89,7 +89,7 @@ def _apply(
     entity.width, entity.height, entity.duration = media.width, media.height, media.duration
     entity.create_date = media.create_date or now
     entity.updated_date, entity.updated_by = now, by
-    if entity.pk is None:
+    if entity._state.adding:  # noqa: SLF001  (Django's documented way to ask)
         entity.added_date, entity.added_by = now, by
 
 

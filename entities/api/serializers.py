@@ -16,7 +16,7 @@ from entities.models import Entity
 class MillisecondsField(serializers.IntegerField):
     """A moment as integer milliseconds since the epoch, UTC."""
 
-    def to_representation(self, value: datetime) -> int:
+    def to_representation(self, value: Any) -> int:
         return milliseconds(value)
 
 
@@ -33,7 +33,7 @@ class EntitySerializer(serializers.Serializer[Entity]):
 
     id = serializers.IntegerField()
     is_collection = serializers.BooleanField()
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field's label is another
     description = serializers.CharField(allow_null=True)
     parent_id = serializers.IntegerField(allow_null=True)
     children_count = serializers.IntegerField(help_text="Direct children that are not deleted.")
@@ -116,7 +116,9 @@ class EntityFormSerializer(serializers.Serializer[Any]):
     """What creates an entity. Empty text means none."""
 
     is_collection = WordBooleanField()
-    label = serializers.CharField(required=False, allow_blank=True, max_length=1024)
+    label = serializers.CharField(  # type: ignore[assignment]  # a field's label is something else
+        required=False, allow_blank=True, max_length=1024
+    )
     description = serializers.CharField(required=False, allow_blank=True)
     parent_id = serializers.IntegerField(required=False, allow_null=True)
     media_file = serializers.FileField(required=False, allow_empty_file=True, max_length=4096)

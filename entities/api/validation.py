@@ -20,7 +20,8 @@ class InvalidRequestError(APIException):
 
     def __init__(self, faults: Iterable[Mapping[str, Any]]) -> None:
         super().__init__()
-        self.detail = list(faults)  # type: ignore[assignment]  # plain values: DRF would turn them all into text
+        plain: Any = list(faults)  # as it stands: DRF would turn every value into text
+        self.detail = plain
 
 
 class WordBooleanField(serializers.BooleanField):
@@ -38,6 +39,7 @@ def validated(serializer: serializers.BaseSerializer[Any], where: str) -> dict[s
     if serializer.is_valid():
         data: dict[str, Any] = serializer.validated_data
         return data
+    errors: Any = serializer.errors
     raise InvalidRequestError(
         {
             "type": "missing" if message.code == "required" else f"value_error.{message.code}",
@@ -45,7 +47,7 @@ def validated(serializer: serializers.BaseSerializer[Any], where: str) -> dict[s
             "msg": str(message),
             "input": _printable(serializer.initial_data.get(name)),
         }
-        for name, messages in serializer.errors.items()
+        for name, messages in errors.items()
         for message in messages
     )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ class EntityViewSet(GenericViewSet[Entity]):
 
     def create(self, request: Request) -> Response:
         form = validated(EntityFormSerializer(data=request.data), "body")
-        stored = _create(form, by=request.user.store_id)
+        stored = _create(form, by=getattr(request.user, "store_id", None))
         self.kwargs["entity_id"] = str(stored.entity.pk)
         answer = self.as_json([self.get_entity()])[0]
         return Response(answer, status=status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK)
 
-    def as_json(self, entities: list[Entity]) -> list[dict[str, Any]]:
+    def as_json(self, entities: Sequence[Entity]) -> Sequence[dict[str, Any]]:
         context = page_context(entities, base_url=self.request.build_absolute_uri("/"))
         return [EntitySerializer(context=context).to_representation(entity) for entity in entities]
 
@@ -119,7 +120,7 @@ class EntityFileViewSet(EntityViewSet):
             path,
             mime_type=entity.mime_type,
             name=f"{entity.md5}.{entity.extension}",
-            etag=entity.md5,
+            etag=entity.md5 or "",
         )
 
     def preview(self, request: Request, entity_id: str) -> HttpResponseBase:
