@@ -208,24 +208,16 @@ _WANTED_TAGS = (ExifTags.Base.Orientation, *EXIF_TAGS)
 
 
 def _exif(image: ImageFile) -> dict[int, object]:
-    """The wanted tags that can be read; a broken one leaves the picture as whole as it is.
+    """The wanted tags, as far as they can be read; broken ones leave the picture as whole as it is.
 
     To be called after load(), but for JPEG: a PNG may be loaded by this, and loading turns a TIFF upright.
     """
     found: dict[int, object] = {}
-    for directory in _exif_directories(image):
-        for tag in _WANTED_TAGS:
-            with suppress(*_DAMAGED):
-                if tag not in found and tag in directory:
-                    found[tag] = directory[tag]
-    return found
-
-
-def _exif_directories(image: ImageFile) -> Iterator[Mapping[int, object]]:
     with suppress(*_DAMAGED):
         exif = image.getexif()
-        yield exif
-        yield exif.get_ifd(ExifTags.IFD.Exif)
+        for directory in (exif, exif.get_ifd(ExifTags.IFD.Exif)):
+            found |= {tag: directory[tag] for tag in _WANTED_TAGS if tag in directory and tag not in found}
+    return found
 
 
 def _orientation(exif: Mapping[int, object]) -> int:

@@ -219,6 +219,17 @@ def test_a_film_of_an_unknown_codec(tmp_path: Path) -> None:
     assert found.duration == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_film_whose_pictures_are_damaged(tmp_path: Path, suffix: str) -> None:
+    path = film(tmp_path / f"film.{suffix}")
+    content = bytearray(path.read_bytes())
+    first_picture = content.index(b"x264 - core") + 1000
+    content[first_picture : first_picture + 500] = b"\xff" * 500
+    path.write_bytes(content)
+
+    assert describe(path, max_pixels=1_000_000).width == 64
+
+
 @pytest.mark.parametrize(
     "playlist",
     [

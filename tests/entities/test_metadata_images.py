@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,8 +8,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from PIL.ExifTags import Base
+from PIL.JpegImagePlugin import JpegImageFile
 
 from entities.metadata import MediaMetadata, UndecodableImageError, describe
 from tests.entities.media import encoded, exif, photo
@@ -147,9 +149,17 @@ def test_the_message_names_format_and_reason(described: Describe) -> None:
         described(encoded(photo(), "JPEG")[:-50])
 
 
-def test_what_the_disk_says_is_not_said_of_the_image(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        describe(tmp_path / "gone.jpg", max_pixels=1_000_000)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_what_the_disk_says_is_not_said_of_the_image(
+    described: Describe, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_image: Image.Image) -> None:
+        raise OSError(number, "the disk failed")
+
+    monkeypatch.setattr(JpegImageFile, "load", fail)
+
+    with pytest.raises(OSError, match="the disk failed"):
+        described(encoded(photo(), "JPEG"))
 
 
 # --- Camera raw files: a thumbnail in a TIFF, or what no decoder here reads ---------------------------------
@@ -272,6 +282,13 @@ def test_broken_exif_leaves_the_picture_as_it_is(described: Describe) -> None:
     for at in range(6, len(whole)):
         broken = whole[:at] + b"\xff" + whole[at + 1 :]
         assert described(encoded(photo(), "JPEG", exif=broken)).mime_type == "image/jpeg"
+
+
+def test_exif_that_is_not_even_hexadecimal(described: Describe) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Raw profile type exif", "\nexif\n   4\nthis is not hexadecimal")
+
+    assert described(encoded(photo(), "PNG", pnginfo=texts)).mime_type == "image/png"
 
 
 def test_an_orientation_survives_a_broken_date(described: Describe) -> None:

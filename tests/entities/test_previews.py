@@ -182,9 +182,7 @@ def brightness(tile: Image.Image) -> float:
     ("suffix", "codec"), [("mp4", "libx264"), ("webm", "libvpx"), ("avi", "mpeg4"), ("ts", "libx264")]
 )
 def test_a_film_is_sixteen_moments(service: PreviewService, tmp_path: Path, suffix: str, codec: str) -> None:
-    path = film(
-        tmp_path / f"film.{suffix}", codec=codec, size=(320, 240), frames=160, frames_per_key_frame=10
-    )
+    path = film(tmp_path / f"film.{suffix}", codec=codec, size=(320, 240), frames=160, frames_per_key_frame=5)
 
     sheet = opened(service.ensure(path, MD5, "video"))
 
@@ -192,6 +190,7 @@ def test_a_film_is_sixteen_moments(service: PreviewService, tmp_path: Path, suff
     shown = [brightness(tile) for tile in tiles(sheet)]
     assert shown == sorted(shown, reverse=True)  # the film grows dark
     assert len(set(shown)) >= 14
+    assert shown[-1] < 0.6 * shown[0]  # at the end it is half as bright
     assert all(corners(tile) == CORNERS for tile in tiles(sheet)[:4])
 
 
@@ -203,6 +202,15 @@ def test_a_film_stands_upright(service: PreviewService, tmp_path: Path, rotation
 
     assert sheet.size == ((256, 192) if rotation in {0, 180} else (256, 340))
     assert corners(tiles(sheet)[0]) == corners(photo(320, 240).rotate(rotation, expand=True))
+
+
+def test_a_film_of_unknown_duration_shows_how_it_begins(service: PreviewService, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mkv", options={"live": "1"}, frames=160)
+
+    sheet = opened(service.ensure(path, MD5, "video"))
+
+    assert len({tile.tobytes() for tile in tiles(sheet)}) == 16
+    assert brightness(tiles(sheet)[15]) > 0.7 * brightness(tiles(sheet)[0])
 
 
 def test_a_film_of_one_key_frame_shows_it_again(service: PreviewService, tmp_path: Path) -> None:
