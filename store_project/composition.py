@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from intelligence.compute.base import ComputeClient, ComputeSettings, StartJobs
-from store_project.config import MInsightConfig, load
+from intelligence.compute.base import ComputeClient, ComputeError, ComputeSettings, StartJobs
+from store_project.config import ConfigError, MInsightConfig, load
 
 
 def compute_settings(config: MInsightConfig) -> ComputeSettings:
@@ -21,8 +21,15 @@ def compute_settings(config: MInsightConfig) -> ComputeSettings:
 
 def compute_client(start_jobs: StartJobs) -> ComputeClient:
     config = load(MInsightConfig)
-    settings = compute_settings(config)
-    if config.compute_backend == "fake":
+    try:
+        return _client_of(config.compute_backend, compute_settings(config), start_jobs)
+    except ComputeError as error:
+        sizes = "CLIP_VECTOR_SIZE, DINO_VECTOR_SIZE, FACE_VECTOR_SIZE"
+        raise ConfigError(f"Compute cannot start: {error} ({sizes})") from error
+
+
+def _client_of(backend: str, settings: ComputeSettings, start_jobs: StartJobs) -> ComputeClient:
+    if backend == "fake":
         from intelligence.compute.fake import FakeComputeClient  # noqa: PLC0415  (only what is asked for)
 
         return FakeComputeClient.create(settings, start_jobs)

@@ -79,6 +79,7 @@ class EmbeddedRuntime:
 
     def __init__(self, *, grace_seconds: float = 20.0) -> None:
         self.grace_seconds = grace_seconds
+        self._sweeper = get_processing().sweeper  # first: a wrong configuration shows before anything starts
         # A worker of its own for inference, so that long runs never hold up what is quick.
         inference = make_app("store-inference", set_as_current=False)
         quick = [queue for queue in QUEUES if queue != "inference"]
@@ -93,7 +94,7 @@ class EmbeddedRuntime:
             worker.start()
             worker.ready.wait()
         hints.worker_in_this_process.set()
-        get_processing().sweeper.recover_interrupted()
+        self._sweeper.recover_interrupted()
         hints.reconcile()
         hints.send("sweep_images")
         hints.dispatch()

@@ -6,8 +6,9 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,15 @@ class Command(BaseCommand):
         files = _checked_files(paths, parent, workers)
         ingester = Ingester(EntityStorageService.from_settings(), parent_id=parent, workers=workers)
         if options["dry_run"]:
-            self._summarise([ingester.rehearse(file) for file in _bar(files, len(files))], "would be stored")
+            self._summarise(_tally(map(ingester.rehearse, files), len(files)), "would be stored")
             return
         if options["wait"]:
             with worker_unless_running():
-                done = self._store(ingester, files)
+                tally = _tally(ingester.run(files), len(files))
                 self._wait()
         else:
-            done = self._store(ingester, files)
-        self._summarise(done, "stored")
-
-    def _store(self, ingester: Ingester, files: list[Path]) -> list[Ingested]:
-        return list(_bar(ingester.run(files), len(files)))
+            tally = _tally(ingester.run(files), len(files))
+        self._summarise(tally, "stored")
 
     def _wait(self) -> None:
         progress = progress_of_images()
@@ -80,17 +78,30 @@ class Command(BaseCommand):
                 f"{progress.failed} images could not be looked at; see the admin for the reasons."
             )
 
-    def _summarise(self, done: list[Ingested], stored_word: str) -> None:
-        failures = [item for item in done if item.outcome is Outcome.FAILED]
-        for item in failures:
+    def _summarise(self, tally: Tally, stored_word: str) -> None:
+        for item in tally.failures:
             self.stderr.write(f"{item.path}: {item.reason}")
-        counts = Counter(item.outcome for item in done)
-        self.stdout.write(
-            f"{counts[Outcome.STORED]} {stored_word}, {counts[Outcome.ALREADY_THERE]} already there, "
-            f"{len(failures)} failed"
-        )
-        if failures:
+        stored, there = tally.counts[Outcome.STORED], tally.counts[Outcome.ALREADY_THERE]
+        self.stdout.write(f"{stored} {stored_word}, {there} already there, {len(tally.failures)} failed")
+        if tally.failures:
             sys.exit(SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is kept of each file: a number, and only of a failure the path and its reason."""
+
+    counts: Counter[Outcome]
+    failures: list[Ingested]
+
+
+def _tally(done: Iterable[Ingested], total: int) -> Tally:
+    tally = Tally(Counter(), [])
+    for item in tqdm(done, total=total, desc="Storing", unit="file", disable=None):
+        tally.counts[item.outcome] += 1
+        if item.outcome is Outcome.FAILED:
+            tally.failures.append(item)
+    return tally
 
 
 def _checked_files(paths: list[Path], parent: int | None, workers: int) -> list[Path]:
@@ -103,10 +114,6 @@ def _checked_files(paths: list[Path], parent: int | None, workers: int) -> list[
     except InvalidHierarchyError as error:
         raise CommandError(f"--parent: {error}", returncode=BAD_USAGE) from error
     return list(find_files(paths))
-
-
-def _bar(items: Any, total: int) -> Iterator[Any]:
-    return iter(tqdm(items, total=total, desc="Storing", unit="file", disable=None))
 
 
 def _show(bar: Any, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cheroot.wsgi import Server
 from django.conf import settings
+from django.core.checks import ERROR
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -41,10 +42,12 @@ class Command(BaseCommand):
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-        self.check(fail_level=40)
+        self.check(fail_level=ERROR)
+        runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._make_runtime(grace)
         call_command("migrate", interactive=False, verbosity=0)
         accounts.prepare()
-        runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._start_runtime(grace)
+        if runtime is not None:
+            runtime.start()
         server = self._start_web(host, port, grace)
         self.stdout.write(f"Store is at http://{host}:{port}/ (Ctrl-C stops it)")
         stopping.wait()
@@ -53,7 +56,7 @@ class Command(BaseCommand):
         if runtime is not None:
             runtime.stop()
 
-    def _start_runtime(self, grace: float) -> Any:
+    def _make_runtime(self, grace: float) -> Any:
         # Here, so that a web process without a worker never imports the compute side.
         from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415
 
@@ -62,9 +65,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Another process works on {settings.CONFIG.cl_server_dir}; stop it, or use --no-worker."
             )
-        runtime = EmbeddedRuntime(grace_seconds=grace)
-        runtime.start()
-        return runtime
+        return EmbeddedRuntime(grace_seconds=grace)
 
     def _start_web(self, host: str, port: int, grace: float) -> Server:
         from store_project.wsgi import application  # noqa: PLC0415  (after the migrations)
