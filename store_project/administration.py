@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -27,9 +28,25 @@ class GuestModeFormSerializer(serializers.Serializer[Any]):
     guest_mode = WordBooleanField()
 
 
+class PreferencesSerializer(serializers.Serializer[Any]):
+    guest_mode = serializers.BooleanField()
+    updated_at = serializers.IntegerField(allow_null=True, help_text="Milliseconds since the epoch.")
+    updated_by = serializers.CharField(allow_null=True)
+
+
+class GuestModeSerializer(serializers.Serializer[Any]):
+    guest_mode = serializers.BooleanField()
+    message = serializers.CharField()
+
+
+class NotYetSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+
+
 class PreferencesView(APIView):
     access = Access.ADMIN
 
+    @extend_schema(responses=PreferencesSerializer)
     def get(self, request: Request) -> Response:
         guest_mode = read_guest_mode()
         changed = guest_mode.updated_at
@@ -48,6 +65,7 @@ class GuestModeView(APIView):
     access = Access.ADMIN
     parser_classes = (FormParser, MultiPartParser)
 
+    @extend_schema(request=GuestModeFormSerializer, responses=GuestModeSerializer)
     def put(self, request: Request) -> Response:
         is_on = validated(GuestModeFormSerializer(data=request.data), "body")["guest_mode"]
         set_guest_mode(is_on=is_on, by=caller(request).store_id)
@@ -58,6 +76,7 @@ class GuestModeView(APIView):
 class AuditView(APIView):
     access = Access.ADMIN
 
+    @extend_schema(responses={501: NotYetSerializer})
     def get(self, request: Request) -> Response:
         raise NotYetError
 
@@ -65,5 +84,6 @@ class AuditView(APIView):
 class ClearOrphansView(APIView):
     access = Access.ADMIN
 
+    @extend_schema(request=None, responses={501: NotYetSerializer})
     def post(self, request: Request) -> Response:
         raise NotYetError

@@ -30,6 +30,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "simple_history",
     "vectors",
     "entities",
@@ -132,9 +134,25 @@ REST_FRAMEWORK = {
     # Reading and writing need their permissions unless a view says otherwise.
     "DEFAULT_PERMISSION_CLASSES": ["store_project.permissions.StoreAccess"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "store_project.negotiation.PreferenceNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "store_project.documentation.StoreSchema",
     "EXCEPTION_HANDLER": "store_project.exceptions.shape_error",
     "UNAUTHENTICATED_USER": "store_project.authentication.Anonymous",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Store",
+    "DESCRIPTION": "A self-hosted media store with image intelligence.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "store_project.documentation.spell_without_slash",
+    ],
 }
 
 # --- Tasks ------------------------------------------------------------------------------------------------

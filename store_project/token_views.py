@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -28,12 +29,42 @@ class LoginFormSerializer(serializers.Serializer[Any]):
     password = serializers.CharField(max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False)
 
 
+class TokenSerializer(serializers.Serializer[Any]):
+    access_token = serializers.CharField()
+    token_type = serializers.CharField()
+
+
+class PublicKeySerializer(serializers.Serializer[Any]):
+    public_key = serializers.CharField(help_text="PEM.")
+    algorithm = serializers.CharField()
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    is_admin = serializers.BooleanField()
+    is_active = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    permissions = serializers.ListField(child=serializers.CharField())
+
+
+class KeyErrorSerializer(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+
+
+NO_KEY = {404: KeyErrorSerializer, 503: KeyErrorSerializer}
+"""Tokens come from elsewhere, or the key files are not as they should be."""
+
+
 class TokenView(APIView):
     """Gives out a token for a name and a password."""
 
     access = Access.PUBLIC
     parser_classes = (FormParser, MultiPartParser)
 
+    @extend_schema(
+        request=LoginFormSerializer, responses={200: TokenSerializer, 401: KeyErrorSerializer, **NO_KEY}
+    )
     def post(self, request: Request) -> Response:
         key = keys.signing_key(settings.PUBLIC_KEY_FILE)
         form = validated(LoginFormSerializer(data=request.data), "body")
@@ -52,6 +83,7 @@ class TokenRefreshView(APIView):
 
     access = Access.USER
 
+    @extend_schema(request=None, responses={200: TokenSerializer, **NO_KEY})
     def post(self, request: Request) -> Response:
         key = keys.signing_key(settings.PUBLIC_KEY_FILE)
         user = None if request.auth is None else accounts.user_behind(_claims(request))
@@ -65,6 +97,7 @@ class PublicKeyView(APIView):
 
     access = Access.PUBLIC
 
+    @extend_schema(responses={200: PublicKeySerializer, **NO_KEY})
     def get(self, request: Request) -> Response:
         keys.ensure_key_pair(settings.PUBLIC_KEY_FILE)
         key = keys.read_public_key(settings.PUBLIC_KEY_FILE)
@@ -78,6 +111,7 @@ class MeView(APIView):
 
     access = Access.USER
 
+    @extend_schema(responses={200: MeSerializer, 404: KeyErrorSerializer})
     def get(self, request: Request) -> Response:
         user = _user_of(request)
         if user is None:

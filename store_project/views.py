@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,11 +19,27 @@ from store_project.access import Access
 WORKER_STATUS_KEY = "worker_status"
 
 
+class HealthSerializer(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    service = serializers.CharField()
+    version = serializers.CharField()
+    guestMode = serializers.ChoiceField(choices=["on", "off"])  # noqa: N815  (the wire's spelling)
+
+
+class WorkerStatusSerializer(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    timestamp = serializers.IntegerField(help_text="Milliseconds since the epoch.")
+    version_start = serializers.IntegerField(allow_null=True)
+    version_end = serializers.IntegerField(allow_null=True)
+    processed_count = serializers.IntegerField(allow_null=True)
+
+
 class HealthView(APIView):
     """The service is up; clients read here whether guests may read."""
 
     access = Access.PUBLIC
 
+    @extend_schema(responses=HealthSerializer)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -38,6 +56,7 @@ class WorkerStatusView(APIView):
 
     access = Access.PUBLIC
 
+    @extend_schema(responses=WorkerStatusSerializer)
     def get(self, request: Request) -> Response:
         said = _worker_status()
         return Response(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -59,7 +60,7 @@ class EntitySerializer(serializers.Serializer[Entity]):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()
         for extension in extensions.registered():
-            fields.update(extension.fields)
+            fields.update(copy.deepcopy(extension.fields))  # a field belongs to one serializer
         return fields
 
     def to_representation(self, entity: Entity) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def test_a_misspelt_declaration_opens_nothing(client_of: Callable[[str], APIClie
         assert client_of("nobody").get("/admin/pref").status_code == 500
 
 
-PUBLIC = {"/", "/m_insight/status", "/auth/token", "/auth/public-key"}
+PUBLIC = {"/", "/m_insight/status", "/auth/token", "/auth/public-key", "/api/schema", "/api/docs"}
 
 
 def routes_of_the_api(patterns: Any, prefix: str = "") -> Iterator[str]:
