@@ -25,3 +25,25 @@ class UploadTooLargeError(EntityError):
 
 class StorageFullError(EntityError):
     pass
+
+
+class EntityNotFoundError(EntityError):
+    def __init__(self) -> None:
+        super().__init__("Entity not found")
+
+
+class VersionNotFoundError(EntityError):
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The entity has no version {number}")
+
+
+class NotInTrashError(EntityError):
+    """Only what was soft-deleted can be removed for good."""
+
+
+class KindMismatchError(EntityError):
+    """A file cannot become a collection, nor a collection a file."""
+
+
+class ContentTakenError(EntityError):
+    """Another entity holds these bytes."""

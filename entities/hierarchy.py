@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from django.db import connection
 
@@ -23,15 +25,16 @@ WITH RECURSIVE up(start, id, parent_id, is_deleted, level) AS (
 SELECT DISTINCT start, id, is_deleted FROM up
 """
 
-_SUBTREE_HEIGHT = """
+_DOWN = """
 WITH RECURSIVE down(id, level) AS (
     SELECT id, 1 FROM entities_entity WHERE id = %s
     UNION ALL
     SELECT e.id, down.level + 1 FROM entities_entity e JOIN down ON e.parent_id = down.id
     WHERE down.level <= %s
 )
-SELECT MAX(level) FROM down
 """
+_SUBTREE = _DOWN + "SELECT id, level FROM down ORDER BY level"  # noqa: S608  (nothing from outside)
+_HEIGHT = _DOWN + "SELECT MAX(level) FROM down"  # noqa: S608
 
 
 def deleted_or_below_deleted(ids: Iterable[int | None]) -> set[int]:
@@ -78,5 +81,13 @@ def _height(entity_id: int | None) -> int:
     if entity_id is None:
         return 1
     with connection.cursor() as cursor:
-        cursor.execute(_SUBTREE_HEIGHT, [entity_id, 2 * MAX_DEPTH])
+        cursor.execute(_HEIGHT, [entity_id, 2 * MAX_DEPTH])
         return int(cursor.fetchone()[0] or 1)
+
+
+def subtree(entity_id: int) -> list[list[int]]:
+    """Itself and all below it, level by level; nothing where it does not exist."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SUBTREE, [entity_id, 2 * MAX_DEPTH])
+        by_level = groupby(cursor.fetchall(), key=itemgetter(1))
+        return [[pk for pk, _ in rows] for _, rows in by_level]

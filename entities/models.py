@@ -7,10 +7,14 @@ from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Left
 from simple_history.models import HistoricalRecords
 
-from entities import history
+from entities import history, searching
+
+LABEL_LENGTH = 1024
+LABEL_HEAD = 255
+NEWEST = (F("added_date").desc(), F("id").desc(), F("is_deleted"))
 
 
 class EntityQuerySet(models.QuerySet["Entity"]):
@@ -24,13 +28,25 @@ class EntityQuerySet(models.QuerySet["Entity"]):
     def with_children_count(self) -> Self:
         """Adds `children_count`: the direct children that are not deleted."""
         children = (
-            Entity.objects.filter(parent=models.OuterRef("pk"), is_deleted=False)
+            EntityCount.objects.filter(parent_id=models.OuterRef("pk"), is_deleted=False)
             .order_by()
-            .values("parent")
-            .annotate(number=models.Count("pk"))
-            .values("number")
+            .values("parent_id")
+            .annotate(live=models.Sum("number"))
+            .values("live")
         )
         return self.annotate(children_count=Coalesce(models.Subquery(children), 0))
+
+    def search(self, text: str, *, many: bool = False) -> Self:
+        """Those with `text` in their label or description, in any case; nothing in it has a special meaning.
+
+        `many` says that the first ones in order are found faster by trying than by collecting all.
+        """
+        return self.filter(searching.condition(text, many=many))
+
+    def labelled(self, label: str) -> Self:
+        """Collections of exactly this label."""
+        heads = self.alias(label_head=Left("label", LABEL_HEAD))
+        return heads.filter(is_collection=True, label_head=label[:LABEL_HEAD], label=label)
 
     def in_order_of(self, ids: Iterable[int]) -> list[Entity]:
         """The entities that exist among `ids`, in the order of `ids`, with one query."""
@@ -50,7 +66,7 @@ class Entity(models.Model):
         FILE = "file"
 
     is_collection = models.BooleanField()
-    label = models.CharField(max_length=1024, null=True, blank=True)
+    label = models.CharField(max_length=LABEL_LENGTH, null=True, blank=True)
     description = models.TextField(null=True, blank=True)
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children", db_index=False
@@ -77,6 +93,10 @@ class Entity(models.Model):
 
     children_count: int
     """Only there after `EntityQuerySet.with_children_count`."""
+    _change_reason: str
+    """Kept with the version that the next save makes."""
+    has_other_content = False
+    """True where this stands for an earlier version, with a file that was replaced since."""
 
     history = HistoricalRecords(
         history_id_field=models.BigAutoField(),
@@ -97,18 +117,23 @@ class Entity(models.Model):
             ("media_store_write", "Can write to the media store"),
             ("ai_inference_support", "Can ask the compute service for inference"),
         ]
+        # Each list has an index that filters, sorts and counts it without looking at the rows.
         indexes = [
-            models.Index(F("added_date").desc(), F("id").desc(), name="entity_newest"),
-            models.Index("parent", F("added_date").desc(), F("id").desc(), name="entity_parent_newest"),
-            models.Index("type", F("added_date").desc(), F("id").desc(), name="entity_type_newest"),
-            models.Index("mime_type", F("added_date").desc(), F("id").desc(), name="entity_mime_newest"),
-            models.Index("label", name="entity_label"),
-            models.Index("file_size", name="entity_file_size"),
-            models.Index("width", "height", name="entity_width_height"),
-            models.Index("height", name="entity_height"),
+            models.Index(*NEWEST, name="entity_newest"),
+            models.Index("parent", *NEWEST, name="entity_parent_newest"),
+            models.Index("type", *NEWEST, name="entity_type_newest"),
+            models.Index("mime_type", *NEWEST, name="entity_mime_newest"),
+            models.Index("width", *NEWEST, "height", name="entity_width_newest"),
+            models.Index("height", *NEWEST, name="entity_height_newest"),
+            models.Index("file_size", *NEWEST, name="entity_size_newest"),
+            # PostgreSQL does not sort by an index over "parent is null".
+            models.Index(*NEWEST, name="entity_roots_newest", condition=Q(parent__isnull=True)),
+            models.Index(*NEWEST, name="collection_newest", condition=Q(is_collection=True)),
+            models.Index("parent", *NEWEST, name="collection_parent", condition=Q(is_collection=True)),
+            # The head only: PostgreSQL's indexes do not hold a label of full length.
+            models.Index(Left("label", LABEL_HEAD), name="collection_label", condition=Q(is_collection=True)),
             models.Index("create_date", name="entity_create_date"),
             models.Index("id", name="entity_deleted", condition=Q(is_deleted=True)),
-            models.Index("id", name="entity_collections", condition=Q(is_collection=True)),
         ]
         constraints = [
             models.CheckConstraint(
@@ -121,6 +146,39 @@ class Entity(models.Model):
 
     def __str__(self) -> str:
         return self.label or f"{self.type or 'collection'} {self.pk}"
+
+
+class EntityCount(models.Model):
+    """How many entities there are of each kind and below each parent. Kept by triggers: see counting.py."""
+
+    EVERYWHERE = -1
+    ROOT = 0
+
+    pk = models.CompositePrimaryKey("parent_id", "type", "is_deleted", "slot")
+    parent_id = models.BigIntegerField(help_text="EVERYWHERE, ROOT, or a collection.")
+    type = models.CharField(max_length=16, help_text="Empty for collections.")
+    is_deleted = models.BooleanField()
+    slot = models.SmallIntegerField(help_text="Writers spread over slots, so as not to wait for each other.")
+    number = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "entities_count"
+
+    def __str__(self) -> str:
+        return f"{self.number} of type {self.type!r} below {self.parent_id}"
+
+
+class DiscardedFile(models.Model):
+    """A file that was taken from an entity; written in that transaction, removed when the file has gone."""
+
+    entity_id = models.BigIntegerField()
+    md5 = models.CharField(max_length=32)
+    file_path = models.CharField(max_length=255)
+    mime_type = models.CharField(max_length=255)
+
+    def __str__(self) -> str:
+        return self.file_path
 
 
 class ServiceConfig(models.Model):

@@ -6,29 +6,40 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from django.conf import settings
+from django.db import OperationalError
 
 from entities.errors import StorageFullError, UploadTooLargeError
 
 CHUNK_BYTES = 1024 * 1024
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DATABASE_OUT_OF_SPACE = ("database or disk is full", "No space left on device")
+INCOMING = "incoming"
+FOLDER_ATTEMPTS = 100
+ABANDONED_SECONDS = 24 * 3600
+"""No upload takes longer; what is older was left by a process that died."""
 
 
 @contextmanager
 def disk_full_explained() -> Iterator[None]:
+    """The database may lie on the same disk, so it is asked too."""
     try:
         yield
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
-            raise StorageFullError(
-                "The media folder's disk is full; free some space and try again."
-            ) from error
+            raise StorageFullError("The disk is full; free some space and try again.") from error
+        raise
+    except OperationalError as error:
+        if any(text in str(error) for text in DATABASE_OUT_OF_SPACE):
+            raise StorageFullError("The database's disk is full; free some space and try again.") from error
         raise
 
 
@@ -93,7 +104,7 @@ class EntityStorageService:
         return str(PurePosixPath("store", f"{day:%Y/%m/%d}", f"{md5}.{extension}"))
 
     def incoming(self) -> IncomingFile:
-        folder = self.media_root / "incoming"  # same file system, so that putting in place is a rename
+        folder = self.media_root / INCOMING  # same file system, so that putting in place is a rename
         with disk_full_explained():
             folder.mkdir(parents=True, exist_ok=True)
             return IncomingFile(folder / secrets.token_hex(16), max_bytes=self._max_bytes)
@@ -113,18 +124,56 @@ class EntityStorageService:
         """When this returns, `file_path` is whole and its name survives a power cut."""
         target = self.resolve(file_path)
         with disk_full_explained():
-            self._make_folder(target.parent)
-            incoming.path.replace(target)
+            self._move(incoming.path, target)
             sync_folder(target.parent)
 
+    def _move(self, source: Path, target: Path) -> None:
+        for _ in range(FOLDER_ATTEMPTS):
+            self._make_folder(target.parent)
+            with suppress(FileNotFoundError):
+                source.replace(target)
+                return
+        raise FileNotFoundError(f"{target.parent} is removed as often as it is made, or {source} is gone")
+
     def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
+        while not folder.is_dir():
             self._make_folder(folder.parent)
-            folder.mkdir(exist_ok=True)
-            sync_folder(folder.parent)
+            with suppress(FileNotFoundError):
+                folder.mkdir(exist_ok=True)
+                sync_folder(folder.parent)
+
+    def exists(self, file_path: str) -> bool:
+        return self.resolve(file_path).is_file()
 
     def remove(self, file_path: str) -> None:
-        self.resolve(file_path).unlink(missing_ok=True)
+        """With the folders that it leaves empty."""
+        path = self.resolve(file_path)
+        path.unlink(missing_ok=True)
+        root = self.media_root.resolve()
+        for folder in path.parents:
+            if folder.parent in {root, root.parent} or not _remove_if_empty(folder):
+                return
+
+    def remove_folder(self, folder: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.resolve(folder))
+
+    def remove_abandoned(self) -> int:
+        """Takes away what uploads left that died with their process. Returns how many files that were."""
+        before = time.time() - ABANDONED_SECONDS
+        folder = self.media_root / INCOMING
+        abandoned = [path for path in folder.glob("*") if path.stat().st_mtime < before]
+        for path in abandoned:
+            path.unlink(missing_ok=True)
+        return len(abandoned)
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:  # not empty, or somebody else was faster
+        return False
+    return True
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:

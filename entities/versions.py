@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from django.db.models import F, QuerySet, Window
+from django.db.models.functions import RowNumber
+
+from entities.errors import VersionNotFoundError
 from entities.models import Entity
 from entities.storage import EntityStorageService
 
@@ -52,3 +58,82 @@ class EntityVersionData:
         if not self.file_path:
             raise ValueError(f"entity {self.id} has no file")
         return storage.resolve(self.file_path)
+
+
+# --- By number --------------------------------------------------------------------------------------------
+
+LARGEST_NUMBER = 2**31
+CONTENT_FIELDS = tuple(field.attname for field in Entity._meta.concrete_fields if not field.primary_key)  # noqa: SLF001  (documented)
+
+
+def get_version(entity_id: int, number: int) -> Any:
+    """The history row; the first is number 1. Raises VersionNotFoundError."""
+    rows = History.objects.filter(id=entity_id).order_by("history_id")
+    row = rows[number - 1 : number].first() if 0 < number < LARGEST_NUMBER else None
+    if row is None:
+        raise VersionNotFoundError(number)
+    return row
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    version: int
+    transaction_id: int
+    end_transaction_id: int | None
+    """Of the version that came after."""
+    updated_date: datetime
+    updated_by: str | None
+    operation_type: str
+    reason: str | None
+    label: str | None
+    description: str | None
+    parent_id: int | None
+    md5: str | None
+    is_deleted: bool
+
+
+def list_versions(entity_id: int) -> list[VersionSummary]:
+    """Oldest first."""
+    rows = list(History.objects.filter(id=entity_id).order_by("history_id"))
+    ends = [row.history_id for row in rows[1:]] + [None]
+    return [
+        _summary(number, row, end) for number, (row, end) in enumerate(zip(rows, ends, strict=True), start=1)
+    ]
+
+
+def _summary(number: int, row: Any, end: int | None) -> VersionSummary:
+    return VersionSummary(
+        version=number,
+        transaction_id=row.history_id,
+        end_transaction_id=end,
+        updated_date=row.updated_date,
+        updated_by=row.history_user_id,
+        operation_type=row.get_history_type_display().lower(),
+        reason=row.history_change_reason,
+        label=row.label,
+        description=row.description,
+        parent_id=row.parent_id,
+        md5=row.md5,
+        is_deleted=row.is_deleted,
+    )
+
+
+def as_they_were(entities: Iterable[Entity], number: int) -> list[Entity]:
+    """Those of `entities` that have this version, each with the values of then, with one query."""
+    rows = {row.id: row for row in _numbered(entities, number)} if 0 < number < LARGEST_NUMBER else {}
+    return [_as_it_was(entity, rows[entity.pk]) for entity in entities if entity.pk in rows]
+
+
+def _numbered(entities: Iterable[Entity], number: int) -> QuerySet[Any]:
+    rank = Window(RowNumber(), partition_by=F("id"), order_by=F("history_id").asc())
+    rows = History.objects.filter(id__in=[entity.pk for entity in entities])
+    numbered: QuerySet[Any] = rows.order_by().annotate(number=rank).filter(number=number)
+    return numbered
+
+
+def _as_it_was(entity: Entity, row: Any) -> Entity:
+    """What belongs to the entity beside its row, such as its children, is as it is now."""
+    entity.has_other_content = entity.md5 != row.md5
+    for name in CONTENT_FIELDS:
+        setattr(entity, name, getattr(row, name))
+    return entity

@@ -3,7 +3,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from entities.api.filters import EntityFilterSet
 from entities.models import Entity, EntityQuerySet
+
+MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,17 @@ class Pagination:
         return asdict(self)
 
 
-def page_of(entities: EntityQuerySet, *, page: int, page_size: int) -> tuple[list[Entity], Pagination]:
-    """Two queries. A page past the end is empty."""
-    total = entities.count()
+def page_of(
+    filters: EntityFilterSet, entities: EntityQuerySet, *, page: int, page_size: int
+) -> tuple[list[Entity], Pagination]:
+    """A page of `entities`, newest first. One that is past the end is empty."""
+    total = filters.count()
+    filters.finds_many = total > MANY
     start = (page - 1) * page_size
-    rows = list(entities.with_children_count()[start : start + page_size]) if start < total else []
-    return rows, Pagination.of(page=page, page_size=page_size, total=total)
+    ids: list[int] = []
+    if start < total:  # the index alone tells the ids, however many pages are skipped
+        newest = filters.narrow(Entity.objects.all()).values_list("pk", flat=True)
+        ids = list(newest[start : start + page_size])
+    return entities.with_children_count().in_order_of(ids), Pagination.of(
+        page=page, page_size=page_size, total=total
+    )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rest_framework import serializers
@@ -10,8 +10,11 @@ from rest_framework import serializers
 from entities import hierarchy
 from entities.api import extensions
 from entities.api.signed_urls import signed_query
-from entities.api.validation import WordBooleanField
 from entities.models import Entity
+from entities.versions import VersionSummary
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 class MillisecondsField(serializers.IntegerField):
@@ -22,7 +25,8 @@ class MillisecondsField(serializers.IntegerField):
 
 
 def milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+    """Exactly: a float of this size would lose the last one."""
+    return (moment - EPOCH) // MILLISECOND
 
 
 def _optional_milliseconds(moment: datetime | None) -> int | None:
@@ -94,7 +98,7 @@ class EntitySerializer(serializers.Serializer[Entity]):
         return values
 
     def _links(self, entity: Entity) -> dict[str, str | None]:
-        if entity.md5 is None:
+        if entity.md5 is None or entity.has_other_content:
             return {"media_url": None, "preview_url": None}
         base = f"{self.context['base_url']}entities/{entity.pk}"
         query = signed_query(entity.pk)
@@ -113,26 +117,16 @@ def page_context(entities: Iterable[Entity], *, base_url: str) -> dict[str, Any]
     }
 
 
-class EntityFormSerializer(serializers.Serializer[Any]):
-    """What creates an entity. Empty text means none."""
-
-    is_collection = WordBooleanField()
-    label = serializers.CharField(  # type: ignore[assignment]  # a field's label is something else
-        required=False, allow_blank=True, max_length=1024
-    )
-    description = serializers.CharField(required=False, allow_blank=True)
-    parent_id = serializers.IntegerField(required=False, allow_null=True)
-    media_file = serializers.FileField(required=False, allow_empty_file=True, max_length=4096)
-    image = serializers.FileField(
-        required=False, allow_empty_file=True, max_length=4096, help_text="Another name for media_file."
-    )
-
-
-class ListQuerySerializer(serializers.Serializer[Any]):
-    page = serializers.IntegerField(min_value=1, default=1)
-    page_size = serializers.IntegerField(min_value=1, max_value=100, default=20)
-    exclude_deleted = WordBooleanField(default=False)
-
-
-class PreviewQuerySerializer(serializers.Serializer[Any]):
-    force = WordBooleanField(default=False)
+class VersionSerializer(serializers.Serializer[VersionSummary]):
+    version = serializers.IntegerField(help_text="Counted from 1.")
+    transaction_id = serializers.IntegerField()
+    end_transaction_id = serializers.IntegerField(allow_null=True, help_text="Of the next version.")
+    updated_date = MillisecondsField()
+    updated_by = serializers.CharField(allow_null=True)
+    operation_type = serializers.CharField(help_text="created or changed.")
+    reason = serializers.CharField(allow_null=True, help_text="Where it was not a client's own change.")
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field's label is another
+    description = serializers.CharField(allow_null=True)
+    parent_id = serializers.IntegerField(allow_null=True)
+    md5 = serializers.CharField(allow_null=True)
+    is_deleted = serializers.BooleanField()

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from django.urls import re_path
+from django.urls import URLPattern, re_path
 
-from entities.api.views import EntityFileViewSet, EntityViewSet
+from entities.api.file_views import EntityFileViewSet, EntityStreamViewSet
+from entities.api.views import EntityView, EntityViewSet
+
+ONE = r"/(?P<entity_id>[^/]+)"
+
+
+def _route(path: str, view: type[EntityView], name: str, **actions: str) -> URLPattern:
+    return re_path(rf"^entities{path}/?$", view.as_view({**actions}), name=name)
+
 
 urlpatterns = [
-    re_path(r"^entities/?$", EntityViewSet.as_view({"get": "list", "post": "create"}), name="entity-list"),
-    re_path(
-        r"^entities/(?P<entity_id>[^/]+)/media/?$",
-        EntityFileViewSet.as_view({"get": "media"}),
-        name="entity-media",
+    _route("", EntityViewSet, "entity-list", get="list", post="create"),
+    _route("/lookup", EntityViewSet, "entity-lookup", get="lookup"),
+    _route(
+        ONE,
+        EntityViewSet,
+        "entity-detail",
+        get="retrieve",
+        put="update",
+        patch="partial_update",
+        delete="destroy",
     ),
-    re_path(
-        r"^entities/(?P<entity_id>[^/]+)/preview/?$",
-        EntityFileViewSet.as_view({"get": "preview"}),
-        name="entity-preview",
-    ),
-    re_path(
-        r"^entities/(?P<entity_id>[^/]+)/?$", EntityViewSet.as_view({"get": "retrieve"}), name="entity-detail"
-    ),
+    _route(f"{ONE}/versions", EntityViewSet, "entity-versions", get="versions"),
+    _route(f"{ONE}/restore", EntityViewSet, "entity-restore", post="restore"),
+    _route(f"{ONE}/media", EntityFileViewSet, "entity-media", get="media"),
+    _route(f"{ONE}/preview", EntityFileViewSet, "entity-preview", get="preview"),
+    _route(f"{ONE}/stream", EntityStreamViewSet, "entity-stream", delete="remove_stream"),
+    _route(rf"{ONE}/stream/(?P<filename>[^/]+)", EntityStreamViewSet, "entity-stream-file", get="stream"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from rest_framework.exceptions import APIException, NotFound
 TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off", "f", "n"})
 MAX_ID = 2**63 - 1
+MAX_ID_DIGITS = 19
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 class InvalidRequestError(APIException):
@@ -26,6 +29,8 @@ class InvalidRequestError(APIException):
 
 class WordBooleanField(serializers.BooleanField):
     """The words that clients use for yes and no, in any case."""
+
+    default_empty_html = serializers.empty  # a form without it does not say "no"
 
     def to_internal_value(self, data: Any) -> bool:
         word = str(data).lower()
@@ -59,11 +64,9 @@ def _printable(given: Any) -> Any:
 
 def path_id(text: str) -> int:
     """The integer of a path; 422 if it is none, 404 if no row can have it."""
-    try:
-        number = int(text)
-    except ValueError:
+    if not _INTEGER.fullmatch(text):
         fault = {"type": "int_parsing", "loc": ["path", "id"], "msg": "must be an integer", "input": text}
-        raise InvalidRequestError([fault]) from None
-    if not 0 <= number <= MAX_ID:
+        raise InvalidRequestError([fault])
+    if len(text) > MAX_ID_DIGITS or not 0 <= int(text) <= MAX_ID:
         raise NotFound("Entity not found")
-    return number
+    return int(text)

@@ -1,49 +1,58 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework import status
-from rest_framework.exceptions import APIException, NotFound
+from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from entities import services
+from entities import services, versions
 from entities.api import extensions
-from entities.api.files import file_response
-from entities.api.pagination import page_of
-from entities.api.serializers import (
+from entities.api.errors import BadRequestError, ConflictError, as_answer
+from entities.api.filters import EntityFilterSet, valid_filters
+from entities.api.forms import (
     EntityFormSerializer,
-    EntitySerializer,
-    ListQuerySerializer,
-    PreviewQuerySerializer,
-    page_context,
+    LookupQuerySerializer,
+    PageSerializer,
+    PatchFormSerializer,
+    ReplacementFormSerializer,
+    RestoreQuerySerializer,
+    VersionQuerySerializer,
+    changes_of,
+    file_of,
+    texts_of,
 )
-from entities.api.signed_urls import is_signed
-from entities.api.uploads import FILE_FIELDS, IncomingUploadHandler
+from entities.api.pagination import page_of
+from entities.api.parsers import NoFieldsParser
+from entities.api.serializers import EntitySerializer, VersionSerializer, page_context
+from entities.api.uploads import receiving_uploads
 from entities.api.validation import path_id, validated
-from entities.errors import ContentNotAllowedError, ContentRequiredError
+from entities.errors import ContentNotAllowedError, ContentRequiredError, VersionNotFoundError
 from entities.models import Entity, EntityQuerySet
-from entities.previews import PreviewService, PreviewUnavailableError
 from entities.storage import EntityStorageService
 
-
-class CollectionHasNoFileError(APIException):
-    status_code = status.HTTP_400_BAD_REQUEST
-    default_detail = "Entity is a collection"
+AMBIGUOUS = 2
 
 
-class EntityViewSet(GenericViewSet[Entity]):
-    """Photos, videos, other files and the collections that hold them."""
+class EntityView(GenericViewSet[Entity]):
+    """What all routes of entities have in common."""
 
     serializer_class = EntitySerializer
-    parser_classes = (MultiPartParser, FormParser)
+    parser_classes = (MultiPartParser, FormParser, NoFieldsParser)
     lookup_url_kwarg = "entity_id"
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+    def dispatch(self, request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponseBase:
+        with receiving_uploads(request):
+            return super().dispatch(request, *arguments, **options)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(as_answer(exc, self.request.method))
 
     def get_queryset(self) -> EntityQuerySet:
         entities = Entity.objects.all()
@@ -51,94 +60,111 @@ class EntityViewSet(GenericViewSet[Entity]):
             entities = extension.prefetch(entities)
         return entities
 
-    def get_entity(self) -> Entity:
-        found = self.get_queryset().with_children_count().filter(pk=path_id(self.kwargs["entity_id"])).first()
+    def get_entity(self, entity_id: int) -> Entity:
+        found = self.get_queryset().with_children_count().filter(pk=entity_id).first()
         if found is None:
             raise NotFound("Entity not found")
         return found
 
-    def initialize_request(self, request: Any, *arguments: Any, **options: Any) -> Request:
-        if request.method in {"POST", "PUT", "PATCH"}:
-            request.upload_handlers = [IncomingUploadHandler(request)]
-        return super().initialize_request(request, *arguments, **options)
+    def as_json(self, entities: list[Entity]) -> list[dict[str, Any]]:
+        context = page_context(entities, base_url=self.request.build_absolute_uri("/"))
+        serializer = EntitySerializer(context=context)
+        return [serializer.to_representation(entity) for entity in entities]
+
+    def answer(self, entity_id: int, *, code: int = status.HTTP_200_OK) -> Response:
+        return Response(self.as_json([self.get_entity(entity_id)])[0], status=code)
+
+
+class EntityViewSet(EntityView):
+    """Photos, videos, other files and the collections that hold them."""
+
+    filterset_class = EntityFilterSet
 
     def list(self, request: Request) -> Response:
-        query = validated(ListQuerySerializer(data=request.query_params), "query")
-        entities = self.get_queryset()
-        if query["exclude_deleted"]:
-            entities = entities.live()
-        rows, pagination = page_of(entities, page=query["page"], page_size=query["page_size"])
-        return Response({"items": self.as_json(rows), "pagination": pagination.as_json()})
+        query = validated(PageSerializer(data=request.query_params), "query")
+        entities, pagination = page_of(
+            valid_filters(request), self.get_queryset(), page=query["page"], page_size=query["page_size"]
+        )
+        if "version" in query:
+            entities = versions.as_they_were(entities, query["version"])
+        return Response({"items": self.as_json(entities), "pagination": pagination.as_json()})
 
-    def retrieve(self, request: Request, entity_id: str) -> Response:
-        return Response(self.as_json([self.get_entity()])[0])
+    def lookup(self, request: Request) -> Response:
+        query = validated(LookupQuerySerializer(data=request.query_params), "query")
+        live = self.get_queryset().live().with_children_count()
+        if query.get("md5"):
+            found = live.filter(md5=query["md5"])
+        elif query.get("label"):
+            found = live.labelled(query["label"])
+        else:
+            raise BadRequestError("Give md5 or label.")
+        matches = list(found[:AMBIGUOUS])
+        if not matches:
+            raise NotFound("Entity not found")
+        if len(matches) == AMBIGUOUS:
+            raise ConflictError("More than one collection has this label.")
+        return Response(self.as_json(matches)[0])
 
     def create(self, request: Request) -> Response:
         form = validated(EntityFormSerializer(data=request.data), "body")
-        stored = _create(form, by=getattr(request.user, "store_id", None))
-        self.kwargs["entity_id"] = str(stored.entity.pk)
-        answer = self.as_json([self.get_entity()])[0]
-        return Response(answer, status=status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK)
+        stored = _create(form, by=_caller_id(request))
+        code = status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK
+        return self.answer(stored.entity.pk, code=code)
 
-    def as_json(self, entities: Sequence[Entity]) -> Sequence[dict[str, Any]]:
-        context = page_context(entities, base_url=self.request.build_absolute_uri("/"))
-        return [EntitySerializer(context=context).to_representation(entity) for entity in entities]
+    def retrieve(self, request: Request, entity_id: str) -> Response:
+        query = validated(VersionQuerySerializer(data=request.query_params), "query")
+        entity = self.get_entity(path_id(entity_id))
+        if "version" not in query:
+            return Response(self.as_json([entity])[0])
+        as_it_was = versions.as_they_were([entity], query["version"])
+        if not as_it_was:
+            raise VersionNotFoundError(query["version"])
+        return Response(self.as_json(as_it_was)[0])
+
+    def update(self, request: Request, entity_id: str) -> Response:
+        form = validated(ReplacementFormSerializer(data=request.data), "body")
+        services.replace_entity(
+            path_id(entity_id),
+            is_collection=form["is_collection"],
+            **texts_of(form),
+            storage=EntityStorageService.from_settings(),
+            incoming=file_of(form),
+            by=_caller_id(request),
+        )
+        return self.answer(path_id(entity_id))
+
+    def partial_update(self, request: Request, entity_id: str) -> Response:
+        form = validated(PatchFormSerializer(data=request.data), "body")
+        services.patch_entity(path_id(entity_id), changes_of(form), by=_caller_id(request))
+        return self.answer(path_id(entity_id))
+
+    def destroy(self, request: Request, entity_id: str) -> Response:
+        storage = EntityStorageService.from_settings()
+        services.remove_entity(path_id(entity_id), storage=storage, by=_caller_id(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def versions(self, request: Request, entity_id: str) -> Response:
+        entity = self.get_entity(path_id(entity_id))
+        return Response([VersionSerializer(version).data for version in versions.list_versions(entity.pk)])
+
+    def restore(self, request: Request, entity_id: str) -> Response:
+        query = validated(RestoreQuerySerializer(data=request.query_params), "query")
+        services.restore_version(path_id(entity_id), query["version"], by=_caller_id(request))
+        return self.answer(path_id(entity_id))
+
+
+def _caller_id(request: Request) -> str | None:
+    store_id: str | None = getattr(request.user, "store_id", None)
+    return store_id
 
 
 def _create(form: dict[str, Any], *, by: str | None) -> services.StoredEntity:
-    upload = next((form[name] for name in FILE_FIELDS if form.get(name)), None)
-    texts = {
-        "label": form.get("label") or None,
-        "description": form.get("description") or None,
-        "parent_id": form.get("parent_id"),
-    }
+    incoming = file_of(form)
     if form["is_collection"]:
-        if upload is not None:
+        if incoming is not None:
             raise ContentNotAllowedError("A collection has no file; leave media_file out.")
-        return services.StoredEntity(services.create_collection(**texts, by=by), created=True)
-    if upload is None:
+        return services.StoredEntity(services.create_collection(**texts_of(form), by=by), created=True)
+    if incoming is None:
         raise ContentRequiredError("A file is required: send it as media_file.")
     storage = EntityStorageService.from_settings()
-    return services.create_entity(storage=storage, incoming=upload.incoming, **texts, by=by)
-
-
-def _previews() -> PreviewService:
-    return PreviewService(Path(settings.MEDIA_ROOT), max_pixels=settings.MAX_IMAGE_PIXELS)
-
-
-class EntityFileViewSet(EntityViewSet):
-    """The bytes of an entity. A signed link stands in for a permission."""
-
-    def check_permissions(self, request: Request) -> None:
-        if not is_signed(path_id(self.kwargs["entity_id"]), request.query_params):
-            super().check_permissions(request)
-
-    def media(self, request: Request, entity_id: str) -> HttpResponseBase:
-        entity, path = self._entity_with_file()
-        return file_response(
-            request,
-            path,
-            mime_type=entity.mime_type,
-            name=f"{entity.md5}.{entity.extension}",
-            etag=entity.md5 or "",
-        )
-
-    def preview(self, request: Request, entity_id: str) -> HttpResponseBase:
-        validated(PreviewQuerySerializer(data=request.query_params), "query")
-        entity, path = self._entity_with_file()
-        try:
-            preview = _previews().ensure(path, entity.md5 or "", entity.type or "")
-        except PreviewUnavailableError as error:
-            raise NotFound(f"Preview file not found: {error}") from error
-        return file_response(
-            request, preview, mime_type="image/png", name=f"{entity.md5}.tb.png", etag=f"{entity.md5}.tb"
-        )
-
-    def _entity_with_file(self) -> tuple[Entity, Path]:
-        entity = self.get_entity()
-        if entity.is_collection or not entity.file_path:
-            raise CollectionHasNoFileError
-        path = EntityStorageService.from_settings().resolve(entity.file_path)
-        if not path.is_file():
-            raise NotFound("Media file not found")
-        return entity, path
+    return services.create_entity(storage=storage, incoming=incoming, **texts_of(form), by=by)

@@ -1,0 +1,88 @@
+"""Removing files that were taken from entities: after the commit, or by a sweep if the process dies first.
+
+The same bytes may be on their way in again. Whoever gives a file to an entity holds its content lock until
+the row is committed; here the lock is held, and the rows are asked, while the file goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+
+from entities import locks, streams
+from entities.models import DiscardedFile, Entity
+from entities.previews import PreviewService
+from entities.storage import EntityStorageService
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 100
+
+
+def discard(storage: EntityStorageService, entities: Iterable[Entity]) -> None:
+    """To be called with the rows as they were, in the transaction that takes their files from them."""
+    DiscardedFile.objects.bulk_create(
+        [
+            DiscardedFile(
+                entity_id=entity.pk,
+                md5=entity.md5,
+                file_path=entity.file_path,
+                mime_type=entity.mime_type or "",
+            )
+            for entity in entities
+            if entity.file_path and entity.md5
+        ],
+        batch_size=BATCH_SIZE,
+    )
+    transaction.on_commit(partial(dispose, storage), robust=True)
+
+
+def dispose(storage: EntityStorageService) -> None:
+    """Safe to run twice, or at once. What cannot be removed stays for the next time."""
+    last = 0
+    while batch := list(DiscardedFile.objects.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
+        last = batch[-1].pk
+        _dispose_batch(storage, batch)
+
+
+def _dispose_batch(storage: EntityStorageService, batch: Sequence[DiscardedFile]) -> None:
+    with transaction.atomic():
+        for md5 in sorted({file.md5 for file in batch}):
+            locks.hold(locks.content(md5))
+        gone = [file.pk for file in batch if _is_removed(storage, file)]
+        DiscardedFile.objects.filter(pk__in=gone).delete()
+
+
+def _is_removed(storage: EntityStorageService, file: DiscardedFile) -> bool:
+    try:
+        _remove_unless_named(storage, file.md5, file.file_path)
+        storage.remove_folder(streams.folder_of(file.entity_id, file.mime_type))
+    except OSError as error:
+        logger.warning("%s cannot be removed now; a sweep will try again: %s", file.file_path, error)
+        return False
+    return True
+
+
+def _remove_unless_named(storage: EntityStorageService, md5: str, file_path: str) -> None:
+    named = Entity.objects.filter(md5=md5).values_list("file_path", flat=True).first()
+    if named != file_path:
+        storage.remove(file_path)
+    if named is None:
+        PreviewService(storage.media_root, max_pixels=settings.MAX_IMAGE_PIXELS).remove(md5)
+
+
+@contextmanager
+def taken_back_on_failure(storage: EntityStorageService, md5: str, file_path: str) -> Iterator[None]:
+    """Around a transaction that puts a file in place."""
+    try:
+        yield
+    except BaseException:
+        with transaction.atomic():
+            locks.hold(locks.content(md5))
+            _remove_unless_named(storage, md5, file_path)
+        raise

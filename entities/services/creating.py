@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from entities import hierarchy, locks
+from entities.disposal import taken_back_on_failure
+from entities.models import Entity
+from entities.services.content import Content, put_back_if_lost, require_content
+from entities.signals import media_changed
+from entities.storage import EntityStorageService, IncomingFile, disk_full_explained
+
+
+@dataclass(frozen=True)
+class StoredEntity:
+    entity: Entity
+    created: bool
+    """False where the content was in the store already: then nothing of the request was applied."""
+
+
+def create_collection(
+    *,
+    label: str | None = None,
+    description: str | None = None,
+    parent_id: int | None = None,
+    by: str | None = None,
+) -> Entity:
+    """Raises InvalidHierarchyError."""
+    now = timezone.now()
+    with disk_full_explained(), transaction.atomic():
+        locks.hold(locks.HIERARCHY, shared=True)
+        hierarchy.check_parent(parent_id)
+        return Entity.objects.create(
+            is_collection=True,
+            label=label,
+            description=description,
+            parent_id=parent_id,
+            added_date=now,
+            updated_date=now,
+            create_date=now,
+            added_by=by,
+            updated_by=by,
+        )
+
+
+def create_entity(
+    *,
+    storage: EntityStorageService,
+    incoming: IncomingFile,
+    label: str | None = None,
+    description: str | None = None,
+    parent_id: int | None = None,
+    by: str | None = None,
+) -> StoredEntity:
+    """Stores a received file. The same bytes are stored once: whoever sends them again gets the first entity,
+    restored if it was in the trash.
+
+    Raises ContentRequiredError, UndecodableImageError, ImageTooLargeError, InvalidHierarchyError or
+    StorageFullError with nothing changed.
+    """
+    require_content(incoming)
+    known = Entity.objects.live().filter(md5=incoming.md5).first()
+    if known is not None and storage.exists(known.file_path or ""):  # spares the decoding
+        return StoredEntity(known, created=False)
+    content = Content.of(incoming, storage)
+    entity = Entity(
+        is_collection=False,
+        label=label,
+        description=description,
+        parent_id=parent_id,
+        added_date=content.now,
+        updated_date=content.now,
+        added_by=by,
+        updated_by=by,
+    )
+    with (
+        disk_full_explained(),
+        taken_back_on_failure(storage, incoming.md5, content.file_path),
+        transaction.atomic(),
+    ):
+        return _store_once(entity, content)
+
+
+def _store_once(entity: Entity, content: Content) -> StoredEntity:
+    locks.hold(locks.HIERARCHY, shared=True)
+    locks.hold(locks.content(content.incoming.md5))
+    existing = Entity.objects.select_for_update(no_key=True).filter(md5=content.incoming.md5).first()
+    if existing is not None:
+        put_back_if_lost(existing, content.incoming, content.storage)
+        _restore(existing, by=entity.updated_by)
+        return StoredEntity(existing, created=False)
+    hierarchy.check_parent(entity.parent_id)
+    content.give_to(entity)
+    entity.save(force_insert=True)
+    media_changed.send(Entity, entity_id=entity.pk)
+    return StoredEntity(entity, created=True)
+
+
+def _restore(entity: Entity, *, by: str | None) -> None:
+    if entity.is_deleted:
+        entity.is_deleted = False
+        entity.updated_date, entity.updated_by = timezone.now(), by
+        entity._change_reason = "The same content came again."  # noqa: SLF001  (simple_history's way)
+        entity.save(force_update=True)
+        media_changed.send(Entity, entity_id=entity.pk)
