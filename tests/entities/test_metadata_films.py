@@ -199,7 +199,7 @@ def test_a_film_that_cannot_be_read_is_taken_as_what_it_claims(
         (b"GGG" + b"G" * 600, "text/plain"),
         (b"\xff\xfb\x90\x64" + bytes(range(256)) * 20, "application/octet-stream"),
         (b"\xff\xf1\x50\x80\x1d\x1f\xfc" + bytes(range(256)) * 20, "application/octet-stream"),
-        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(500), "application/octet-stream"),
+        (b"\0\0\0\x18ftypnew \0\0\0\1new isom" + bytes(500), "application/octet-stream"),
     ],
 )
 def test_a_weak_likeness_to_a_film_is_no_film(tmp_path: Path, content: bytes, mime_type: str) -> None:
@@ -219,15 +219,28 @@ def test_a_film_of_an_unknown_codec(tmp_path: Path) -> None:
     assert found.duration == pytest.approx(2.0, abs=0.1)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_film_whose_pictures_are_damaged(tmp_path: Path, suffix: str) -> None:
-    path = film(tmp_path / f"film.{suffix}")
-    content = bytearray(path.read_bytes())
-    first_picture = content.index(b"x264 - core") + 1000
-    content[first_picture : first_picture + 500] = b"\xff" * 500
-    path.write_bytes(content)
+VP8_START_OF_PICTURE = b"\x9d\x01\x2a"
 
-    assert describe(path, max_pixels=1_000_000).width == 64
+
+def test_a_film_whose_pictures_are_all_damaged(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.webm", codec="libvpx")
+    path.write_bytes(path.read_bytes().replace(VP8_START_OF_PICTURE, bytes(3)))
+
+    assert describe(path, max_pixels=1_000_000) == MediaMetadata("video/webm", 64, 48, duration=2.0)
+
+
+def test_a_camera_raw_file_in_a_films_container(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4")
+    path.write_bytes(path.read_bytes().replace(b"ftypisom", b"ftypcrx ", 1))
+
+    assert describe(path, max_pixels=1_000_000) == MediaMetadata("application/octet-stream")
+
+
+def test_a_brand_nobody_has_heard_of(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4")
+    path.write_bytes(path.read_bytes().replace(b"ftypisom", b"ftypnew ", 1))
+
+    assert describe(path, max_pixels=1_000_000).mime_type == "video/mp4"
 
 
 @pytest.mark.parametrize(

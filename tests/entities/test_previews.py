@@ -228,6 +228,15 @@ def test_a_small_film_is_not_enlarged(service: PreviewService, tmp_path: Path) -
     assert opened(service.ensure(path, MD5, "video")).size == (128, 96)
 
 
+def test_a_film_damaged_at_its_start_shows_the_rest(service: PreviewService, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.webm", codec="libvpx")
+    path.write_bytes(path.read_bytes().replace(b"\x9d\x01\x2a", bytes(3), 3))  # pictures no longer begin
+
+    sheet = opened(service.ensure(path, MD5, "video"))
+
+    assert all(corners(tile) == CORNERS for tile in tiles(sheet)[:4])
+
+
 def test_a_film_cut_short_shows_what_is_left(service: PreviewService, tmp_path: Path) -> None:
     path = film(tmp_path / "film.mkv", size=(320, 240), frames=100)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
