@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from simple_history.admin import SimpleHistoryAdmin
 
 from entities.api.signed_urls import signed_query
-from entities.models import Entity, ServiceConfig
+from entities.models import DiscardedFile, Entity, ServiceConfig
 
 
 class NoWrites:
@@ -53,3 +53,11 @@ class EntityAdmin(NoWrites, SimpleHistoryAdmin):  # type: ignore[misc]  # simple
 @admin.register(ServiceConfig)
 class ServiceConfigAdmin(admin.ModelAdmin[ServiceConfig]):
     list_display = ("key", "value", "updated_at", "updated_by")
+
+
+@admin.register(DiscardedFile)
+class DiscardedFileAdmin(NoWrites, admin.ModelAdmin[DiscardedFile]):
+    """Files that no row names any more and that are about to go."""
+
+    list_display = ("id", "entity_id", "file_path", "mime_type")
+    show_full_result_count = False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from django.contrib.auth.models import User
@@ -77,7 +78,8 @@ def test_an_image_shows_its_picture_its_faces_and_its_jobs(admin_client: Client)
     for face in Face.objects.all():
         crop = reverse("face-crop", args=[face.pk])
         assert (crop in page) == (face.entity_id == photo.pk)
-        assert admin_client.get(crop)["Content-Type"] == "image/png"
+        with closing(admin_client.get(crop)) as picture:
+            assert picture["Content-Type"] == "image/png"
     for job in EntityJob.objects.all():
         assert (path_of("entityjob", "change", job.pk) in page) == (job.entity_id != other.pk)
     assert "&lt;b&gt;out of memory&lt;/b&gt;" in page
@@ -111,7 +113,8 @@ def test_the_pictures_of_faces_are_not_for_everybody(client: Client, admin_clien
     set_guest_mode(is_on=False, by=None)
     crop = reverse("face-crop", args=[face.pk])
     assert client.get(crop).status_code == 401
-    assert admin_client.get(crop).status_code == 200
+    with closing(admin_client.get(crop)) as picture:
+        assert picture.status_code == 200
 
 
 # --- People ---

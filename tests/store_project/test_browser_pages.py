@@ -15,7 +15,7 @@ OWN_MODELS = [
     model
     for app in ("entities", "intelligence")
     for model in apps.get_app_config(app).get_models()
-    if not model.__name__.startswith("Historical")
+    if not model.__name__.startswith("Historical") and model._meta.managed  # triggers keep the others
 ]
 
 
