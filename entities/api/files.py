@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
@@ -28,24 +28,29 @@ class ByteRange:
 
 
 class FilePart:
-    """An open file, of which a part is sent; it stays whole for the reader though its name may be removed."""
+    """An open file, of which a part is sent: all of it, though its name may be removed meanwhile."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        stat = os.fstat(file.fileno())
+    def __init__(self, path: Path) -> None:
+        self._descriptor: int | None = None
+        self._descriptor = os.open(path, os.O_RDONLY)
+        stat = os.fstat(self._descriptor)
         self.size, self.modified = stat.st_size, stat.st_mtime
         self.part = ByteRange(0, self.size)
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(self.part.start)
-        left = self.part.stop - self.part.start
-        while left > 0 and (chunk := self._file.read(min(CHUNK_BYTES, left))):
-            left -= len(chunk)
+        position = self.part.start
+        while self._descriptor is not None and position < self.part.stop:
+            chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self.part.stop - position), position)
+            if not chunk:
+                return
+            position += len(chunk)
             yield chunk
 
     def close(self) -> None:
         """Called when the response ends, whether it was sent or not."""
-        self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __del__(self) -> None:
         """Of a response that nobody took."""
@@ -56,31 +61,33 @@ def file_response(
     request: HttpRequest, path: Path, *, mime_type: str | None, name: str, etag: str
 ) -> HttpResponseBase:
     """Raises FileNotFoundError. While an ETag stands, the bytes are the same."""
-    file = FilePart(path.open("rb"))
+    file = FilePart(path)
+    quoted = f'"{etag}"'
     response = _respond(
         request,
         file,
-        f'"{etag}"',
+        quoted,
         {
             "Content-Type": mime_type or "application/octet-stream",
             "Content-Disposition": f'attachment; filename="{name}"',
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "X-Content-Type-Options": "nosniff",
             "Accept-Ranges": "bytes",
-            "ETag": f'"{etag}"',
+            "ETag": quoted,
             "Last-Modified": http_date(file.modified),
             "Cache-Control": "private, max-age=3600",
         },
     )
-    if not response.streaming:
+    answer = get_conditional_response(
+        request, etag=quoted, last_modified=int(file.modified), response=response
+    )
+    assert answer is not None  # `response`, where no condition is against it
+    if not answer.streaming:
         file.close()
-    return response
+    return answer
 
 
-def _respond(request: HttpRequest, file: FilePart, etag: str, headers: dict[str, str]) -> HttpResponseBase:
-    conditional = get_conditional_response(request, etag=etag, last_modified=int(file.modified))
-    if conditional is not None:
-        return conditional
+def _respond(request: HttpRequest, file: FilePart, etag: str, headers: dict[str, str]) -> Any:
     status = HTTPStatus.OK
     if wanted := _wanted_range(request, file.size, etag):
         if wanted.start >= wanted.stop:
