@@ -21,6 +21,10 @@ def compute_settings(config: MInsightConfig) -> ComputeSettings:
 
 def compute_client(start_jobs: StartJobs) -> ComputeClient:
     config = load(MInsightConfig)
+    if config.compute_service_url:
+        raise ConfigError(
+            "COMPUTE_SERVICE_URL: a remote compute service is not spoken to yet; leave it empty."
+        )
     try:
         return _client_of(config.compute_backend, compute_settings(config), start_jobs)
     except ComputeError as error:

@@ -100,8 +100,10 @@ class EmbeddedRuntime:
         hints.dispatch()
         self._beat.start()
 
-    def stop(self) -> None:
-        """Lets what runs finish within the grace time; what does not is handed back to the queue."""
+    def stop(self) -> bool:
+        """Lets what runs finish within the grace time. False where something did not: its threads still run,
+        and the next start takes its jobs up again.
+        """
         hints.worker_in_this_process.clear()
         self._beat.stop()
         worker_state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know its first value only
@@ -110,9 +112,10 @@ class EmbeddedRuntime:
             worker.join(max(0.0, deadline - time.monotonic()))
         if any(worker.is_alive() for worker in self._workers):
             logger.warning("Not finished within %s s; the next start takes it up again.", self.grace_seconds)
-            return
+            return False
         worker_state.should_stop = None
         shutdown_processing()
+        return True
 
     def __enter__(self) -> Self:
         self.start()

@@ -122,11 +122,11 @@ def test_a_second_worker_is_refused(manage: Manage, server_dir: Path) -> None:
 
 
 def test_the_next_start_carries_on(manage: Manage, server_dir: Path) -> None:
-    """After SIGKILL, and after a SIGTERM that came while jobs were waiting."""
+    """After SIGKILL, and after a SIGTERM that left no time for the jobs under way."""
     with serving(manage) as server:
         ids = [server.upload(jpeg(seed, size=(1200, 900)))["id"] for seed in range(6)]
         server.process.kill()
-    with serving(manage) as server:
+    with serving(manage, "--grace", "0") as server:
         ids += [server.upload(jpeg(seed, size=(1200, 900)))["id"] for seed in range(6, 12)]
         server.stop()
     with serving(manage) as server:
@@ -152,3 +152,11 @@ def test_web_only_leaves_the_work(manage: Manage, server_dir: Path) -> None:
         entity = server.upload(jpeg(1))
         assert server.get(f"/intelligence/entities/{entity['id']}") is None
         server.stop()
+
+
+def test_what_is_configured_but_not_there_is_refused(manage: Manage) -> None:
+    refused = manage("serve", "--port", "1", COMPUTE_SERVICE_URL="http://compute.example")
+
+    assert refused.returncode == 2
+    assert "COMPUTE_SERVICE_URL" in refused.stderr
+    assert "Traceback" not in refused.stderr

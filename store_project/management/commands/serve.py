@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from argparse import ArgumentParser
@@ -53,8 +54,9 @@ class Command(BaseCommand):
         stopping.wait()
         self.stdout.write("Stopping ...")
         server.stop()
-        if runtime is not None:
-            runtime.stop()
+        if runtime is not None and not runtime.stop():
+            self.stdout.flush()
+            os._exit(os.EX_OK)  # an ordinary exit would wait for the threads, however long they take
 
     def _make_runtime(self, grace: float) -> Any:
         # Here, so that a web process without a worker never imports the compute side.
