@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import IO, Any, BinaryIO, cast
 
 from django.conf import settings
@@ -23,6 +22,7 @@ FILE_FIELDS = ("media_file", "image")
 FORM_BYTES = 4 * 1024 * 1024
 """What a request may hold beside its file."""
 CHUNK_BYTES = 1024 * 1024
+TAIL_BYTES = 1024
 
 
 class ReceivedFile(UploadedFile):
@@ -36,13 +36,53 @@ class ReceivedFile(UploadedFile):
         self.incoming.discard()
 
 
+class WholeBody:
+    """A request's body that is as long as was said: one that ends early is not taken for a short one."""
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
+        self._stream = stream
+        self._left = length
+        self.tail = b""
+        """The last bytes that were read, long enough for a boundary."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As many bytes as asked for, or all that are left."""
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        parts = []
+        while wanted:
+            parts.append(self._take(self._stream.read(wanted)))
+            wanted -= len(parts[-1])
+        return b"".join(parts)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        return self._take(self._stream.readline(wanted)) if wanted else b""
+
+    def _take(self, data: bytes) -> bytes:
+        if not data:
+            raise ParseError("The request ended before its body was complete; send it again.")
+        self._left -= len(data)
+        self.tail = (self.tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+        return data
+
+    def drain(self) -> None:
+        """The web server would read what is left at once, whatever its size, before it answers."""
+        while self._left and (data := self._stream.read(min(CHUNK_BYTES, self._left))):
+            self._left -= len(data)
+
+    def close(self) -> None:
+        """As files have it. The stream belongs to the web server."""
+
+
 class IncomingUploadHandler(FileUploadHandler):
     """Takes the first file of each field that may hold one; all else is read past."""
 
     chunk_size = CHUNK_BYTES
 
-    def __init__(self, request: HttpRequest | None = None) -> None:
+    def __init__(self, request: HttpRequest, body: WholeBody) -> None:
         super().__init__(request)
+        self._body = body
+        self._boundary = b""
         self._storage = EntityStorageService.from_settings()
         self._received: dict[str, IncomingFile] = {}
         self._incoming: IncomingFile | None = None
@@ -52,10 +92,12 @@ class IncomingUploadHandler(FileUploadHandler):
         input_data: IO[bytes],
         META: dict[str, str],  # noqa: N803  (Django's call)
         content_length: int,
+        boundary: Any,
         *_more: Any,
         **_options: Any,
     ) -> None:
         """Refuses by the stated length before anything is read."""
+        self._boundary = boundary
         if content_length > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
             raise UploadTooLargeError(
                 f"The request is larger than the limit for a file, {settings.MAX_UPLOAD_BYTES} bytes."
@@ -80,9 +122,10 @@ class IncomingUploadHandler(FileUploadHandler):
             incoming, file=None, name=self.file_name, content_type=self.content_type, charset=self.charset
         )
 
-    def upload_interrupted(self) -> None:
-        if self._incoming is not None:
-            raise MultiPartParserError("The file is not followed by the boundary; the request was cut off.")
+    def upload_complete(self) -> None:
+        """Django takes what comes before the end of the stream for whole, be it a file or a text."""
+        if b"--" + self._boundary + b"--" not in self._body.tail:
+            raise MultiPartParserError("The request was cut off: it does not end with its boundary.")
 
     def discard(self) -> None:
         """What nobody has put in place goes."""
@@ -90,44 +133,12 @@ class IncomingUploadHandler(FileUploadHandler):
             incoming.discard()
 
 
-class WholeBody:
-    """A request's body that is as long as was said: one that ends early is not taken for a short one."""
-
-    def __init__(self, stream: IO[bytes], length: int) -> None:
-        self._stream = stream
-        self._left = length
-
-    def read(self, size: int | None = -1) -> bytes:
-        """All that is left, or at most `size` bytes; nothing only at the end."""
-        if size is None or size < 0:
-            return b"".join(iter(partial(self.read, CHUNK_BYTES), b""))
-        return self._take(self._stream.read, size)
-
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._take(self._stream.readline, self._left if size is None or size < 0 else size)
-
-    def _take(self, read: Callable[[int], bytes], size: int) -> bytes:
-        data = read(min(size, self._left))
-        if size and self._left and not data:
-            raise ParseError("The request ended before its body was complete; send it again.")
-        self._left -= len(data)
-        return data
-
-    def drain(self) -> None:
-        """The web server would read what is left at once, whatever its size, before it answers."""
-        while self._left and (data := self._stream.read(min(CHUNK_BYTES, self._left))):
-            self._left -= len(data)
-
-    def close(self) -> None:
-        """As files have it. The stream belongs to the web server."""
-
-
 @contextmanager
 def receiving_uploads(request: HttpRequest) -> Iterator[None]:
     """Nothing is read or stored before a view asks for the request's data."""
-    handler = IncomingUploadHandler(request)
-    request.upload_handlers = [handler]
     body = WholeBody(request._stream, _stated_length(request))  # noqa: SLF001  (HttpRequest names it for subclasses)
+    handler = IncomingUploadHandler(request, body)
+    request.upload_handlers = [handler]
     request._stream = cast("BinaryIO", body)  # noqa: SLF001
     try:
         yield
@@ -137,5 +148,8 @@ def receiving_uploads(request: HttpRequest) -> Iterator[None]:
 
 
 def _stated_length(request: HttpRequest) -> int:
-    stated = request.META.get("CONTENT_LENGTH") or "0"
-    return int(stated) if stated.isdecimal() else 0
+    """As Django reads it."""
+    try:
+        return max(0, int(request.META.get("CONTENT_LENGTH") or 0))
+    except ValueError:
+        return 0
