@@ -22,7 +22,7 @@ from rest_framework.test import APIClient
 
 from entities.api import uploads
 from entities.models import Entity
-from entities.storage import EntityStorageService
+from entities.storage import EntityStorageService, IncomingFile
 from tests.entities.api.client import URLENCODED, Api, media_files, upload
 from tests.factories import jpeg
 
@@ -112,9 +112,14 @@ def test_too_many_parts(api: Api) -> None:
 
 
 def test_only_the_first_file_of_each_field_is_received(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    received = []
+    received: list[IncomingFile] = []
     receive = EntityStorageService.incoming
-    monkeypatch.setattr(EntityStorageService, "incoming", lambda self: received.append(1) or receive(self))
+
+    def count(storage: EntityStorageService) -> IncomingFile:
+        received.append(receive(storage))
+        return received[-1]
+
+    monkeypatch.setattr(EntityStorageService, "incoming", count)
     several = [upload(CONTENT), *(upload(jpeg(number)) for number in range(2, 20))]
     answer = post(api.client, form(is_collection="false", other=upload(b"x"), media_file=several))
     assert (answer.status_code, len(received)) == (201, 1)
@@ -170,7 +175,7 @@ def _cuts(body: bytes) -> list[int]:
 @pytest.mark.parametrize("hung_up", [False, True])
 def test_a_body_that_is_cut_off(api: Api, order: list[str], hung_up: bool) -> None:  # noqa: FBT001  (a case)
     """By a caller who hung up, so that there is less than was said, or who says less than a whole body."""
-    fields = {"media_file": upload(CONTENT), "label": "a long label"}
+    fields: dict[str, Any] = {"media_file": upload(CONTENT), "label": "a long label"}
     body = form(is_collection="false", **{name: fields[name] for name in order})
     for cut in _cuts(body):
         fields["media_file"].seek(0)
