@@ -38,10 +38,14 @@ class Figure:
     bare: float | None = None
     target: Target | None = None
     note: str = ""
+    has_ratio: bool = True
+    """Growth has none: nothing times two is nothing."""
 
     @property
     def ratio(self) -> float | None:
-        return self.store / self.bare if self.store is not None and self.bare else None
+        if not self.has_ratio or self.store is None or not self.bare:
+            return None
+        return self.store / self.bare
 
     @property
     def is_met(self) -> bool | None:

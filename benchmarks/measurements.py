@@ -103,7 +103,7 @@ def measure_memory(run: Run, pair: Pair) -> None:
         return
     say(f"uploading a file of {size}")
     store, bare = (_memory_growth(run, server) / MEBIBYTE for server in (pair.store, pair.bare))
-    run.figures.append(Figure(name, "MiB", store, bare, MEMORY_TARGET))
+    run.figures.append(Figure(name, "MiB", store, bare, MEMORY_TARGET, has_ratio=False))
 
 
 def _memory_growth(run: Run, server: Server) -> int:

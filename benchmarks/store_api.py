@@ -43,8 +43,8 @@ from benchmarks.figures import table
 from benchmarks.measurements import CLIENTS, Plan, Run, measure
 from benchmarks.servers import ServerFailedError
 
-FULL = Plan(many_rows=1_000_000, photos=480, large_file=2 * 1000**3, gets=40)
-QUICK = Plan(many_rows=20_000, photos=160, large_file=200 * 1000**2, gets=20)
+FULL = Plan(many_rows=1_000_000, photos=400, large_file=2 * 1000**3, gets=25)
+QUICK = Plan(many_rows=20_000, photos=160, large_file=200 * 1000**2, gets=15)
 
 
 class OutOfTimeError(Exception):
