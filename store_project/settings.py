@@ -191,5 +191,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
-    "loggers": {name: {"level": "WARNING"} for name in ("celery", "kombu", "PIL", "qdrant_edge")},
+    "loggers": {name: {"level": "WARNING"} for name in ("celery", "httpx", "kombu", "PIL", "qdrant_edge")},
 }

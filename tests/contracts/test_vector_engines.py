@@ -1,6 +1,7 @@
 """Every operation on every engine, with the same body.
 
-The server's side runs on qdrant-client's own in-memory mode; where QDRANT_TEST_URL is set, on a real one too.
+The server's side runs over HTTP on qdrant-client's own in-memory mode; where QDRANT_TEST_URL is set, on a real
+server too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
+from tests import qdrant_service
 from vectors import (
     DatetimeRange,
     DimensionMismatchError,
@@ -53,18 +55,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect i
 SERVER = os.environ.get("QDRANT_TEST_URL")
 
 
-@pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
+@pytest.fixture(params=["edge", "http", *(["server"] if SERVER else [])])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorEngine]:
     engine: VectorEngine
     if request.param == "edge":
         engine = EdgeEngine(tmp_path)
-    elif request.param == "local":
-        engine = ServerEngine(QdrantClient(":memory:"))
     else:
         request.getfixturevalue("socket_enabled")
-        engine = ServerEngine(QdrantClient(url=SERVER, check_compatibility=False))
+        url = SERVER if request.param == "server" else request.getfixturevalue("qdrant_url")
+        engine = ServerEngine(QdrantClient(url=url, check_compatibility=False))
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def qdrant_url() -> Iterator[str]:
+    with qdrant_service.running() as url:
+        yield url
 
 
 @pytest.fixture
