@@ -87,7 +87,7 @@ def _query(local: QdrantClient, name: str, body: models.QueryRequest) -> object:
     assert body.limit is not None
     return local.query_points(
         name,
-        body.query,  # type: ignore[arg-type]  # the client takes all that the wire may carry
+        body.query,
         query_filter=body.filter,
         limit=body.limit,
         score_threshold=body.score_threshold,
@@ -145,7 +145,7 @@ def _handler_of(service: QdrantService) -> type[BaseHTTPRequestHandler]:
             else:
                 self._send(HTTPStatus.OK, {"result": _plain(result), "status": "ok", "time": 0.0})
 
-        do_GET = do_PUT = do_POST = do_DELETE = _serve
+        do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815  (the base class asks for these names)
 
         def _send(self, status: HTTPStatus, content: object) -> None:
             encoded = json.dumps(content).encode()

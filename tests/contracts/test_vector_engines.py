@@ -1,6 +1,6 @@
 """Every operation on every engine, with the same body.
 
-The server's side runs over HTTP on qdrant-client's own in-memory mode; where QDRANT_TEST_URL is set, on a real
+The server's side speaks HTTP to qdrant-client's own in-memory mode; where QDRANT_TEST_URL is set, to a real
 server too.
 """
 

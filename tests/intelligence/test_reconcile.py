@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
+from django.db import transaction
+from django.utils import timezone
+from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from entities.models import Entity
+from intelligence import hints
 from intelligence.models import EntityJob, EntitySyncState, Face, ImageIntelligence
 from intelligence.vocabulary import JobStatus, ProcessingStatus
 from tests.factories import make_collection, make_photo, store
@@ -130,3 +136,64 @@ def test_a_removed_entity_leaves_nothing(pipeline: Pipeline) -> None:
     assert not any(model.objects.exists() for model in (ImageIntelligence, EntityJob, Face))
     assert get_clip_store().count() == get_face_store().count() == 0
     assert not any(crop.exists() for crop in crops)
+
+
+def test_a_rolled_back_upload_asks_for_nothing(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(hints, "send", lambda task, *_arguments, **_options: asked.append(task))
+    with transaction.atomic():
+        make_photo(1)
+        transaction.set_rollback(True)
+    assert asked == []
+    assert pipeline.reconcile() == 0
+
+    with transaction.atomic():
+        make_photo(1)
+        assert asked == []
+    assert asked == ["reconcile"]
+
+
+def test_bulk_changes_with_history(pipeline: Pipeline) -> None:
+    """Nobody announces them."""
+    photos = [make_photo(seed) for seed in range(3)]
+    pipeline.work()
+    for photo in photos:
+        photo.is_deleted = True
+    bulk_update_with_history(photos, Entity, ["is_deleted"])
+    bulk_create_with_history([_described(number) for number in range(3)], Entity)
+
+    assert pipeline.reconcile() == 6
+    assert ImageIntelligence.objects.filter(processing_status=ProcessingStatus.PENDING).count() == 3
+
+
+def test_a_long_history_is_read_with_little_memory(pipeline: Pipeline) -> None:
+    """All of it at once would take 4 MB."""
+    bulk_create_with_history([_described(number) for number in range(3000)], Entity, batch_size=500)
+    processor = type(pipeline.processing.processor)(pipeline.processing.processor.forgetter, batch_size=100)
+
+    tracemalloc.start()
+    assert processor.reconcile() == 3000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 1_500_000
+    assert ImageIntelligence.objects.count() == 3000
+
+
+def _described(number: int) -> Entity:
+    """A row as of a photo; nobody will ask for its file."""
+    md5, now = f"{number:032x}", timezone.now()
+    return Entity(
+        is_collection=False,
+        type="image",
+        md5=md5,
+        file_path=f"store/{md5}.jpg",
+        file_size=1,
+        width=1,
+        height=1,
+        mime_type="image/jpeg",
+        extension="jpg",
+        added_date=now,
+        updated_date=now,
+        create_date=now,
+    )
