@@ -69,7 +69,7 @@ class MInsightProcessor:
     def _forget(self, entity_ids: list[int]) -> None:
         """The row, and all that was found on content that is no longer there."""
         self.forgetter.forget(entity_ids)
-        rows.discard_live_jobs(entity_ids)
+        rows.discard_results(entity_ids)
         ImageIntelligence.objects.filter(pk__in=entity_ids).delete()
 
 

@@ -72,6 +72,15 @@ def discard_live_jobs(entity_ids: Iterable[int]) -> None:
     )
 
 
+def discard_results(entity_ids: Iterable[int]) -> None:
+    """Of content that went: no job of it stands any more, should the same content come back."""
+    ids = list(entity_ids)
+    discard_live_jobs(ids)
+    EntityJob.objects.filter(entity_id__in=ids, status=JobStatus.COMPLETED).update(
+        status=JobStatus.DISCARDED, updated_at=timezone.now()
+    )
+
+
 def make_pending(entity_ids: Iterable[int]) -> int:
     """Puts rows back into the queue; dispatch asks only for what they lack."""
     return ImageIntelligence.objects.filter(pk__in=list(entity_ids)).update(

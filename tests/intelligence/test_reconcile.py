@@ -13,7 +13,7 @@ from intelligence.models import EntityJob, EntitySyncState, Face, ImageIntellige
 from intelligence.vocabulary import JobStatus, ProcessingStatus
 from tests.factories import make_collection, make_photo, store
 from tests.intelligence.pipeline import Pipeline, row_of
-from vectors import get_clip_store, get_face_store
+from vectors import get_clip_store, get_dino_store, get_face_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -197,3 +197,17 @@ def _described(number: int) -> Entity:
         updated_date=now,
         create_date=now,
     )
+
+
+def test_content_that_comes_back_is_looked_at_again(pipeline: Pipeline) -> None:
+    """What was found on it the first time went when it was replaced."""
+    photo, other = make_photo(1), make_photo(2)
+    first, second = [{"md5": each.md5, "file_path": each.file_path} for each in (photo, other)]
+    Entity.objects.filter(pk=other.pk).delete()
+    for content in ({}, second, first):
+        change(photo, **content)
+        pipeline.work()
+
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+    assert get_clip_store().count() == get_dino_store().count() == 1
+    assert get_face_store().count() == Face.objects.count() == row_of(photo.pk).face_count == 2
