@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from entities.storage import EntityStorageService
-from intelligence import rows
+from intelligence import announce, rows
 from intelligence.models import Face, ImageIntelligence
 from vectors import QdrantVectorStore
 
@@ -26,5 +26,6 @@ def remove(*, face_id: int, storage: EntityStorageService, store: QdrantVectorSt
     store.delete([face_id])
     face.delete()
     rows.settle(entity_id)  # its embedding may have been all that the image waited for
+    announce.entities([entity_id])
     if face.file_path:
         transaction.on_commit(partial(storage.remove, face.file_path), robust=True)

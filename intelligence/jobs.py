@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from entities import locks
 from entities.storage import EntityStorageService
-from intelligence import rows
+from intelligence import announce, rows
 from intelligence.compute.base import ComputeClient, ComputeError
 from intelligence.models import EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import IMAGE_TASKS, LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
@@ -87,6 +87,7 @@ class JobSubmissionService:
         if TaskType(job.task_type) in rows.JOB_ID_FIELDS:
             changes = {rows.JOB_ID_FIELDS[TaskType(job.task_type)]: job_id}
             rows.show_on_row(job, JobStatus.QUEUED, **changes)
+        announce.entities([job.entity_id])
         return job_id
 
     def _image_of(self, job: EntityJob) -> Path:
@@ -120,6 +121,7 @@ class JobSubmissionService:
             error_message=reason,
             updated_at=timezone.now(),
         )
+        announce.entities([job.entity_id])
 
     def ask_for_face_embeddings(self, faces: Sequence[Face], md5: str) -> list[EntityJob]:
         """Writes the jobs down; `submit` them after the commit."""
@@ -144,6 +146,7 @@ class JobSubmissionService:
             processing_status=ProcessingStatus.PROCESSING, updated_at=timezone.now()
         )
         self._write_missing_jobs(claimed)
+        announce.entities(row.pk for row in claimed)
         return [row.pk for row in claimed]
 
     def _write_missing_jobs(self, claimed: list[ImageIntelligence]) -> None:

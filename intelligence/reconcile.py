@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from entities.models import Entity
 from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History
-from intelligence import rows
+from intelligence import announce, rows, worker_status
 from intelligence.forget import Forgetter
 from intelligence.models import EntitySyncState, ImageIntelligence
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus
@@ -30,12 +30,16 @@ class MInsightProcessor:
         state, _ = EntitySyncState.objects.get_or_create(pk=1)
         seen, number = state.last_version, 0
         while changes := self._read_after(seen):
+            if number == 0:  # a pass that finds nothing is none
+                worker_status.pass_started(state.last_version)
             seen = changes[-1].transaction_id
             number += len(changes)
             with transaction.atomic():
                 locked = EntitySyncState.objects.select_for_update().get(pk=1)
                 self._apply(_last_of_each_entity(changes))
                 _advance(locked, seen)
+        if number:
+            worker_status.pass_ended(state.last_version, seen, number)
         return number
 
     def reconcile_entities(self, entity_ids: Iterable[int]) -> None:
@@ -65,6 +69,8 @@ class MInsightProcessor:
         _queue(change for change in new_content if not change.is_deleted)
         rows.discard_live_jobs(change.id for change in pictures if change.is_deleted)
         _resume(change for change in pictures if not change.is_deleted)
+        unseen = set(known) - {change.id for change in pictures if not change.is_deleted}
+        announce.entities(unseen.union(change.id for change in new_content))
 
     def _forget(self, entity_ids: list[int]) -> None:
         """The row, and all that was found on content that is no longer there."""

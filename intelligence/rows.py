@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from entities.models import Entity
+from intelligence import announce
 from intelligence.models import EntityJob, ImageIntelligence
 from intelligence.vocabulary import (
     IMAGE_TASKS,
@@ -46,6 +47,7 @@ def move_job(job: EntityJob, status: JobStatus, **changes: object) -> bool:
     )
     if moved:
         show_on_row(job, status)
+        announce.entities([job.entity_id])
     return bool(moved)
 
 
@@ -83,9 +85,12 @@ def discard_results(entity_ids: Iterable[int]) -> None:
 
 def make_pending(entity_ids: Iterable[int]) -> int:
     """Puts rows back into the queue; dispatch asks only for what they lack."""
-    return ImageIntelligence.objects.filter(pk__in=list(entity_ids)).update(
+    ids = list(entity_ids)
+    moved = ImageIntelligence.objects.filter(pk__in=ids).update(
         processing_status=ProcessingStatus.PENDING, error_message="", updated_at=timezone.now()
     )
+    announce.entities(ids)
+    return moved
 
 
 def settle(entity_id: int) -> None:
@@ -107,6 +112,7 @@ def settle(entity_id: int) -> None:
         error_message="\n".join(reasons),
         updated_at=timezone.now(),
     )
+    announce.entities([entity_id])
 
 
 def latest_jobs(row: ImageIntelligence) -> list[EntityJob]:
@@ -135,5 +141,6 @@ def claim_for_run(job_ids: Iterable[str]) -> list[str]:
         )
         if won and job.job_id:
             show_on_row(job, JobStatus.IN_PROGRESS)
+            announce.entities([job.entity_id])
             claimed.append(job.job_id)
     return claimed

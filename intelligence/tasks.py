@@ -12,7 +12,7 @@ from typing import Any
 from celery import Task, shared_task
 from django.db import DatabaseError
 
-from intelligence import hints, rows
+from intelligence import announce, hints, rows
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.models import EntityJob
 from intelligence.processing import get_processing
@@ -80,3 +80,21 @@ def purge_spool(*_later: object) -> None:
 def sweep_images(*_later: object) -> None:
     if get_processing().sweeper.sweep_images():
         hints.dispatch()
+
+
+@shared_task
+def announce_entities(entity_ids: list[int], *_later: object) -> None:
+    if (announcer := announce.here()) is not None:
+        announcer.entities(entity_ids)
+
+
+@shared_task
+def announce_item(entity_id: int, md5: str, timestamp: int, *_later: object) -> None:
+    if (announcer := announce.here()) is not None:
+        announcer.item(entity_id, md5, timestamp)
+
+
+@shared_task
+def clear_statuses(*_later: object) -> None:
+    if (announcer := announce.here()) is not None:
+        announcer.clear_ended()

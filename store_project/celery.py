@@ -19,6 +19,10 @@ BEAT_SCHEDULE = {
     "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 300.0},
+    "take back statuses that ended a minute ago": {
+        "task": "intelligence.tasks.clear_statuses",
+        "schedule": 5.0,
+    },
     "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 86400.0},
 }
 

@@ -52,8 +52,15 @@ def _trim(names: str) -> str:
     return ",".join(name.strip() for name in names.split(",") if name.strip())
 
 
+def _no_url(host: str) -> str:
+    if set(host) & set("/@ ") or host.count(":") == 1:  # more of them are an IPv6 address
+        raise ValueError("must be the name or address of a host and no more, or be empty")
+    return host
+
+
 LocalPath = Annotated[Path, AfterValidator(_expand)]
 Names = Annotated[str, AfterValidator(_trim)]
+HostName = Annotated[str, AfterValidator(_no_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 VectorSize = Annotated[int, Field(ge=2, le=65536)]
@@ -105,8 +112,9 @@ class BaseConfig(BaseSettings):
     dino_vector_size: VectorSize = 384
     face_vector_size: VectorSize = 512
 
-    mqtt_broker: str = ""
+    mqtt_broker: HostName = ""
     mqtt_port: Port = 1883
+    mqtt_topic_port: Port | None = None
 
     max_image_pixels: int = Field(default=200_000_000, ge=1)
 

@@ -18,6 +18,7 @@ from celery.worker import WorkController
 from celery.worker import state as worker_state
 
 from intelligence import hints
+from intelligence.presence import Presence
 from intelligence.processing import get_processing, shutdown_processing
 from store_project.celery import QUEUES, app, make_app
 
@@ -77,8 +78,9 @@ class WorkerThread(threading.Thread):
 class EmbeddedRuntime:
     """Takes up what an earlier process left, then works until it is stopped."""
 
-    def __init__(self, *, grace_seconds: float = 20.0) -> None:
+    def __init__(self, *, grace_seconds: float = 20.0, topic_port: int | None = None) -> None:
         self.grace_seconds = grace_seconds
+        self._presence = Presence(topic_port)
         self._sweeper = get_processing().sweeper  # first: a wrong configuration shows before anything starts
         # A worker of its own for inference, so that long runs never hold up what is quick.
         inference = make_app("store-inference", set_as_current=False)
@@ -94,6 +96,7 @@ class EmbeddedRuntime:
             worker.start()
             worker.ready.wait()
         hints.worker_in_this_process.set()
+        self._presence.start()
         self._sweeper.recover_interrupted()
         hints.reconcile()
         hints.send("sweep_images")
@@ -112,8 +115,10 @@ class EmbeddedRuntime:
             worker.join(max(0.0, deadline - time.monotonic()))
         if any(worker.is_alive() for worker in self._workers):
             logger.warning("Not finished within %s s; the next start takes it up again.", self.grace_seconds)
+            self._presence.stop()
             return False
         worker_state.should_stop = None
+        self._presence.stop()
         shutdown_processing()
         return True
 

@@ -156,6 +156,13 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# --- MQTT -------------------------------------------------------------------------------------------------
+
+MQTT_BROKER = CONFIG.mqtt_broker
+MQTT_PORT = CONFIG.mqtt_port
+# Clients take the port from the address by which they know the store.
+MQTT_TOPIC_PORT = CONFIG.mqtt_topic_port or CONFIG.server_port
+
 # --- Tasks ------------------------------------------------------------------------------------------------
 
 COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"

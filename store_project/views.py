@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,10 +12,8 @@ from rest_framework.views import APIView
 
 from entities.api.serializers import milliseconds
 from entities.guest_mode import is_guest_mode_on
-from entities.models import ServiceConfig
+from intelligence import worker_status
 from store_project.access import Access
-
-WORKER_STATUS_KEY = "worker_status"
 
 
 class HealthSerializer(serializers.Serializer[Any]):
@@ -27,7 +24,7 @@ class HealthSerializer(serializers.Serializer[Any]):
 
 
 class WorkerStatusSerializer(serializers.Serializer[Any]):
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=list(worker_status.Word))
     timestamp = serializers.IntegerField(help_text="Milliseconds since the epoch.")
     version_start = serializers.IntegerField(allow_null=True)
     version_end = serializers.IntegerField(allow_null=True)
@@ -52,24 +49,19 @@ class HealthView(APIView):
 
 
 class WorkerStatusView(APIView):
-    """What the worker said last."""
+    """What the worker said last, or that it has died."""
 
     access = Access.PUBLIC
 
     @extend_schema(responses=WorkerStatusSerializer)
     def get(self, request: Request) -> Response:
-        said = _worker_status()
+        said = worker_status.read()
         return Response(
             {
-                "status": said.get("status", "unknown"),
-                "timestamp": said.get("timestamp", milliseconds(timezone.now())),
-                "version_start": said.get("version_start"),
-                "version_end": said.get("version_end"),
-                "processed_count": said.get("processed_count"),
+                "status": said.status,
+                "timestamp": milliseconds(said.timestamp),
+                "version_start": said.version_start,
+                "version_end": said.version_end,
+                "processed_count": said.processed_count,
             }
         )
-
-
-def _worker_status() -> dict[str, Any]:
-    row = ServiceConfig.objects.filter(key=WORKER_STATUS_KEY).first()
-    return row.value if row is not None and isinstance(row.value, dict) else {}

@@ -62,11 +62,8 @@ def intelligence_data(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> dict
         "active_jobs": as_json(JobSerializer(), live),
         "job_history": as_json(JobSerializer(), ended),
         "inference_status": {
-            "face_detection": task_status(row.face_detection_status),
-            "clip_embedding": task_status(row.clip_status),
-            "dino_embedding": task_status(row.dino_status),
+            **task_statuses(row, jobs),
             "hls_streaming": "pending",  # streams are made on demand and are no part of the overall status
-            "face_embeddings": _face_statuses(row, jobs) or None,
         },
         "last_updated": milliseconds(row.updated_at),
         "error_message": row.error_message or None,
@@ -79,11 +76,20 @@ def overall_status(row: ImageIntelligence) -> str:
     return OVERALL_WORDS.get(ProcessingStatus(row.processing_status), row.processing_status)
 
 
+def task_statuses(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> dict[str, Any]:
+    return {
+        "face_detection": task_status(row.face_detection_status),
+        "clip_embedding": task_status(row.clip_status),
+        "dino_embedding": task_status(row.dino_status),
+        "face_embeddings": _face_statuses(row, jobs) or None,
+    }
+
+
 def task_status(status: str) -> str:
     return TASK_WORDS.get(JobStatus(status), status)
 
 
-def _face_statuses(row: ImageIntelligence, jobs: list[EntityJob]) -> list[str]:
+def _face_statuses(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> list[str]:
     """One a face, from its newest job."""
     if row.processing_status == ProcessingStatus.COMPLETED:
         return [JobStatus.COMPLETED] * (row.face_count or 0)

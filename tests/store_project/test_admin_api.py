@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from entities.guest_mode import set_guest_mode
 from entities.models import ServiceConfig
+from intelligence import worker_status
 from tests.tokens import TokenService, bearer, nobody
 
 pytestmark = pytest.mark.django_db
@@ -38,20 +40,24 @@ def test_the_worker_is_unknown_until_it_says_something(path: str) -> None:
 
 
 def test_what_the_worker_said_is_passed_on() -> None:
-    said = {
-        "status": "idle",
-        "timestamp": 1700000000000,
-        "version_start": 3,
-        "version_end": 9,
-        "processed_count": 4,
-    }
-    row = ServiceConfig.objects.create(key="worker_status", value={**said, "more": "than clients know"})
-    assert nobody().get("/m_insight/status").json() == said
-    row.value = {"status": "running"}
-    row.save()
-    assert set(nobody().get("/m_insight/status").json()) == STATUS_KEYS
-    row.value = "junk"
-    row.save()
+    worker_status.pass_started(3)
+    said = nobody().get("/m_insight/status").json()
+    assert (said["status"], said["version_start"], said["processed_count"]) == ("running", 3, -1)
+    worker_status.pass_ended(3, 9, 4)
+    said = nobody().get("/m_insight/status").json()
+    assert abs(said.pop("timestamp") - time.time() * 1000) < 10_000
+    assert said == {"status": "idle", "version_start": 3, "version_end": 9, "processed_count": 4}
+
+
+def test_a_worker_that_is_not_heard_is_offline() -> None:
+    worker_status.worker_started()
+    ServiceConfig.objects.update(updated_at=timezone.now() - worker_status.STALE)
+    assert nobody().get("/m_insight/status").json()["status"] == "offline"
+
+
+@pytest.mark.parametrize("junk", ["junk", {}, {"status": "dancing"}, 7])
+def test_a_junk_worker_status_is_unknown(junk: object) -> None:
+    ServiceConfig.objects.create(key=worker_status.KEY, value=junk)
     assert nobody().get("/m_insight/status").json()["status"] == "unknown"
 
 

@@ -78,6 +78,8 @@ def test_empty_means_default(field: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ("FACE_DETECTION_THRESHOLD", "70", "less than or equal to 1"),
         ("LOG_LEVEL", "verbose", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("MAX_UPLOAD_BYTES", "10GB", "valid integer"),
+        ("MQTT_BROKER", "mqtt://broker", "name or address of a host"),
+        ("MQTT_BROKER", "broker:1883", "name or address of a host"),
         ("MQTT_PORT", "70000", "less than or equal to 65535"),
         ("QDRANT_COLLECTIONS", "clip", "must be JSON: Expecting value"),
         ("QDRANT_COLLECTIONS", '["clip"]', "valid dictionary"),
@@ -209,5 +211,5 @@ def test_the_example_shows_the_defaults(
 def test_the_example_leaves_out_only_what_is_empty() -> None:
     shown_empty = set(re.findall(r"^#([A-Z_]+)=$", EXAMPLE, re.MULTILINE))
     defaults = {**StoreConfig.model_fields, **MInsightConfig.model_fields}
-    empty = {name.upper() for name, field in defaults.items() if field.default in ("", SecretStr(""))}
+    empty = {name.upper() for name, field in defaults.items() if field.default in ("", None, SecretStr(""))}
     assert shown_empty == empty | {"CL_SERVER_DIR"}

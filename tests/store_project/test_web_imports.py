@@ -21,6 +21,7 @@ FORBIDDEN = {
     "intelligence.jobs",
     "intelligence.tasks",
     "onnxruntime",
+    "paho",
     "qdrant_client",
 }
 

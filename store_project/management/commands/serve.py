@@ -44,7 +44,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         self.check(fail_level=ERROR)
-        runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._make_runtime(grace)
+        runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._make_runtime(grace, port)
         call_command("migrate", interactive=False, verbosity=0)
         accounts.prepare()
         if runtime is not None:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             self.stdout.flush()
             os._exit(os.EX_OK)  # an ordinary exit would wait for the threads, however long they take
 
-    def _make_runtime(self, grace: float) -> Any:
+    def _make_runtime(self, grace: float, port: int) -> Any:
         # Here, so that a web process without a worker never imports the compute side.
         from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415
 
@@ -67,7 +67,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Another process works on {settings.CONFIG.cl_server_dir}; stop it, or use --no-worker."
             )
-        return EmbeddedRuntime(grace_seconds=grace)
+        topic_port = settings.CONFIG.mqtt_topic_port or port
+        return EmbeddedRuntime(grace_seconds=grace, topic_port=topic_port)
 
     def _start_web(self, host: str, port: int, grace: float) -> Server:
         from store_project.wsgi import application  # noqa: PLC0415  (after the migrations)

@@ -1,0 +1,110 @@
+"""What clients hear over MQTT, with the real broker and the real worker."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intelligence.broadcast import Topics
+from tests.end_to_end.test_serve import Server, serving
+from tests.factories import jpeg
+from tests.mqtt import BROKER, Listener, kept, listening, own_topic_port
+from tests.processes import Manage, wait_until
+
+pytestmark = [pytest.mark.services("mosquitto"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def topics() -> Topics:
+    return Topics(own_topic_port())
+
+
+def broker(topics: Topics) -> dict[str, str]:
+    return {"MQTT_BROKER": BROKER, "MQTT_TOPIC_PORT": str(topics.port), "COMPUTE_BACKEND": "fake"}
+
+
+def all_of(topics: Topics) -> tuple[str, str]:
+    return f"store/{topics.port}/#", f"mInsight/{topics.port}/#"
+
+
+def words(listener: Listener, topic: str) -> list[str | None]:
+    """The status words in the order in which they were heard, each stretch once."""
+    said = [message and message["status"] for message in listener.of(topic)]
+    return [word for word, _ in groupby(said)]
+
+
+def delete(server: Server, entity_id: int) -> None:
+    assert server.http.patch(f"/entities/{entity_id}", data={"is_deleted": "true"}).status_code == 200
+    assert server.http.delete(f"/entities/{entity_id}").status_code == 204
+
+
+def test_it_works(manage: Manage, server_dir: Path, topics: Topics) -> None:
+    """From the start of the server to its end; with one who listens all the time, and latecomers."""
+    with listening(*all_of(topics)) as early, serving(manage, **broker(topics)) as server:
+        wait_until(lambda: words(early, topics.worker) == ["idle"])
+        photo = server.upload(jpeg(1))
+        status = topics.entity(photo["id"])
+        wait_until(lambda: "completed" in words(early, status))
+
+        (item,) = early.of(topics.items)
+        assert item == {"id": photo["id"], "md5": photo["md5"], "timestamp": item["timestamp"]}
+        assert abs(item["timestamp"] - photo["added_date"]) < 5000
+        heard: list[Any] = words(early, status)
+        assert heard in (
+            [None, "queued", "processing", "completed"],  # some may have passed before they were read
+            [None, "processing", "completed"],
+            ["queued", "processing", "completed"],
+            ["processing", "completed"],
+        )
+        data = server.get(f"/intelligence/entities/{photo['id']}")
+        tasks = data["inference_status"]
+        assert early.last(status) == {
+            "entity_id": photo["id"],
+            "status": "completed",
+            "timestamp": early.last(status)["timestamp"],
+            "face_detection": "completed",
+            "face_count": data["face_count"],
+            "clip_embedding": "completed",
+            "dino_embedding": "completed",
+            "face_embeddings": tasks["face_embeddings"],
+        }
+        assert kept(status) == [early.last(status)]
+        assert kept(topics.items) == []
+
+        wait_until(lambda: words(early, topics.worker)[-1] == "idle")
+        assert words(early, topics.worker) == ["idle", "running", "idle"]
+        told = early.last(topics.worker)
+        assert (told["processed_count"], told["version_end"]) == (1, 1)
+        assert server.get("/m_insight/status")["status"] == "idle"
+
+        delete(server, photo["id"])
+        wait_until(lambda: early.last(status) is None)
+        wait_until(lambda: kept(status) == [])
+        server.stop()
+        wait_until(lambda: early.last(topics.worker)["status"] == "offline")
+        assert kept(topics.worker) == [early.last(topics.worker)]
+
+
+def test_the_last_will_speaks_for_a_worker_that_was_killed(
+    manage: Manage, server_dir: Path, topics: Topics
+) -> None:
+    with listening(*all_of(topics)) as listener, serving(manage, **broker(topics)) as server:
+        wait_until(lambda: words(listener, topics.worker) == ["idle"])
+        server.process.kill()
+        wait_until(lambda: words(listener, topics.worker) == ["idle", "offline"], seconds=5)
+    assert [said["status"] for said in kept(topics.worker)] == ["offline"]
+
+
+def test_a_broker_that_is_away_costs_only_the_messages(
+    manage: Manage, server_dir: Path, topics: Topics
+) -> None:
+    nobody = {**broker(topics), "MQTT_PORT": "1"}
+    with serving(manage, **nobody) as server:
+        photo = server.upload(jpeg(1))
+        wait_until(lambda: server.is_completed(photo["id"]))
+        assert server.get("/m_insight/status")["status"] == "idle"
+        output = server.stop()
+    assert output.count("The MQTT broker at 127.0.0.1:1 is away") == 1
