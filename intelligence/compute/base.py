@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -116,6 +116,24 @@ class UnknownJobError(ComputeError):
     """Compute has never heard of this job, or has forgotten it. Submitting it again helps."""
 
 
+class ComputeUnavailableError(ComputeError):
+    """Compute does not answer, or lets nobody in. That says nothing about the job: no attempt is counted."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """A remote compute service, and who we are there. Without a name we come as a guest."""
+
+    url: str
+    auth_url: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    models: str = "remote"
+    """Names its set of models, as it does not: another name means that all is computed anew."""
+    timeout_seconds: float = 120.0
+    """The longest that one request may take, its upload or download included."""
+
+
 @dataclass(frozen=True)
 class ComputeSettings:
     """All that any client may need; each takes its own part."""
@@ -129,17 +147,22 @@ class ComputeSettings:
     face_detection_nms: float = 0.4
     max_image_pixels: int = 200_000_000
     threads: int = 1
+    service: ServiceSettings | None = None
 
 
 class ComputeClient(Protocol):
     """Takes jobs and answers for them. Safe to use from several threads.
 
-    `submit` is idempotent by its key: the same key gives the same job. `start` follows once the ids are
-    written down, so that no result can arrive before its job is known; a service that begins at `submit`
-    does nothing there.
+    `start` follows `submit` once the ids are written down, so that no result can arrive before its job is
+    known; a service that begins at `submit` does nothing there.
     """
 
     backend: str
+    runs_here: bool
+    """True: workers of this installation run its jobs (RunsJobs), and the same key gives the same job until
+    that is cancelled. False: a service runs them and has to be asked how far they are. It knows no keys, so
+    that a repeated `submit` makes another job; the caller keeps the id of one and cancels the others.
+    """
 
     @classmethod
     def create(cls, settings: ComputeSettings, start_jobs: StartJobs) -> Self: ...

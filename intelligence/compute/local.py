@@ -39,6 +39,7 @@ class SpoolComputeClient:
     """
 
     backend = "spool"
+    runs_here = True
 
     def __init__(self, settings: ComputeSettings, models: ImageModels, start_jobs: StartJobs) -> None:
         self._max_pixels = settings.max_image_pixels

@@ -64,7 +64,7 @@ def _check_crop(crop: bytes) -> None:
         with Image.open(BytesIO(crop), formats=["PNG"]) as image:
             size = image.size
             image.verify()
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("expected the crop of a face as PNG") from error
     if size != CROP_SIZE:
         raise ValueError(f"expected the crop of a face at {CROP_SIZE}, got {size}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,12 @@ from intelligence.compute.base import (
 )
 from intelligence.compute.fake import FakeComputeClient
 from intelligence.compute.local import LocalComputeClient
+from intelligence.compute.remote import RemoteComputeClient
 from intelligence.compute.validation import check_result
 from intelligence.vocabulary import IMAGE_TASKS, TaskType
+from tests.contracts.compute_service import serving
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 EMBEDDINGS = (TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING, TaskType.FACE_EMBEDDING)
 
@@ -37,20 +42,29 @@ class ClientUnderTest:
     """Starts the jobs and comes back when they have ended."""
 
 
-def local(folder: Path) -> ClientUnderTest:
+def local(folder: Path) -> AbstractContextManager[ClientUnderTest]:
     return spooled(LocalComputeClient, folder)
 
 
-def fake(folder: Path) -> ClientUnderTest:
+def fake(folder: Path) -> AbstractContextManager[ClientUnderTest]:
     return spooled(FakeComputeClient, folder)
 
 
-def spooled(kind: type[LocalComputeClient | FakeComputeClient], folder: Path) -> ClientUnderTest:
+@contextmanager
+def spooled(kind: type[LocalComputeClient | FakeComputeClient], folder: Path) -> Iterator[ClientUnderTest]:
     """Its jobs run on the spot, as soon as they are asked to be started."""
     workers: list[RunsJobs] = []
     client = kind.create(ComputeSettings(spool=folder / "spool"), lambda ids: run(workers, ids))
     workers.append(client)
-    return ClientUnderTest(client, finish=client.start)
+    yield ClientUnderTest(client, finish=client.start)
+
+
+@contextmanager
+def remote(folder: Path) -> Iterator[ClientUnderTest]:
+    """Over HTTP, with a login, to a service whose workers wait for the test."""
+    with serving(wants_login=True) as service:
+        client = RemoteComputeClient.create(service.settings(folder / "spool"), lambda _ids: None)
+        yield ClientUnderTest(client, finish=service.work)
 
 
 def run(workers: Sequence[RunsJobs], job_ids: Sequence[str]) -> None:
@@ -58,14 +72,14 @@ def run(workers: Sequence[RunsJobs], job_ids: Sequence[str]) -> None:
         worker.run(job_ids)
 
 
-CLIENTS = [local, fake]
+CLIENTS = [local, fake, remote]
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda factory: factory.__name__)
 def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClientUnderTest]:
-    under_test: ClientUnderTest = request.param(tmp_path)
-    yield under_test
-    under_test.client.close()
+    with request.param(tmp_path) as under_test:
+        yield under_test
+        under_test.client.close()
 
 
 @pytest.fixture
@@ -142,12 +156,16 @@ def test_other_image_gives_another_vector(under_test: ClientUnderTest, photo: Pa
     assert one.vector @ two.vector < 0.9
 
 
-def test_submitting_again_gives_the_same_job(under_test: ClientUnderTest, photo: Path) -> None:
+def test_submitting_again_does_no_harm(under_test: ClientUnderTest, photo: Path) -> None:
+    """The same key gives the same job where workers of ours run it; a service makes another one of it."""
     client = under_test.client
     job_id = client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-1")
-    assert client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-1") == job_id
+    again = client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-1")
+    assert (again == job_id) is client.runs_here
+    if again != job_id:
+        client.cancel(again)
     under_test.finish([job_id])
-    assert client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-1") == job_id
+    assert (client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-1") == job_id) is client.runs_here
     assert client.get(job_id).state is JobState.COMPLETED
     assert client.submit(TaskType.CLIP_EMBEDDING, photo, {}, "key-2") != job_id
 
