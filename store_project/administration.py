@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from entities.api.documentation import FORM, MULTIPART, error
 from entities.api.serializers import milliseconds
 from entities.api.validation import WordBooleanField, validated
 from entities.guest_mode import read_guest_mode, set_guest_mode
@@ -25,7 +26,7 @@ class NotYetError(APIException):
 
 
 class GuestModeFormSerializer(serializers.Serializer[Any]):
-    guest_mode = WordBooleanField()
+    guest_mode = WordBooleanField(help_text="true: everybody may read.")
 
 
 class PreferencesSerializer(serializers.Serializer[Any]):
@@ -39,15 +40,15 @@ class GuestModeSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class NotYetSerializer(serializers.Serializer[Any]):
-    detail = serializers.CharField()
+NOT_YET = {501: error("Not available yet.")}
 
 
 class PreferencesView(APIView):
     access = Access.ADMIN
 
-    @extend_schema(responses=PreferencesSerializer)
+    @extend_schema(summary="Show the preferences", responses=PreferencesSerializer)
     def get(self, request: Request) -> Response:
+        """What administrators can set, and who set it last."""
         guest_mode = read_guest_mode()
         changed = guest_mode.updated_at
         return Response(
@@ -60,13 +61,16 @@ class PreferencesView(APIView):
 
 
 class GuestModeView(APIView):
-    """Whether reading needs no token."""
-
     access = Access.ADMIN
     parser_classes = (FormParser, MultiPartParser)
 
-    @extend_schema(request=GuestModeFormSerializer, responses=GuestModeSerializer)
+    @extend_schema(
+        summary="Set guest mode",
+        request={FORM: GuestModeFormSerializer, MULTIPART: GuestModeFormSerializer},
+        responses=GuestModeSerializer,
+    )
     def put(self, request: Request) -> Response:
+        """Whether everybody may read, without a token. Holds at once, in every process."""
         is_on = validated(GuestModeFormSerializer(data=request.data), "body")["guest_mode"]
         set_guest_mode(is_on=is_on, by=caller(request).store_id)
         message = "Everybody may read now." if is_on else "Reading needs a token now."
@@ -76,14 +80,16 @@ class GuestModeView(APIView):
 class AuditView(APIView):
     access = Access.ADMIN
 
-    @extend_schema(responses={501: NotYetSerializer})
+    @extend_schema(summary="Look for what belongs to nothing", responses=NOT_YET)
     def get(self, request: Request) -> Response:
+        """Files, faces and vectors without an owner."""
         raise NotYetError
 
 
 class ClearOrphansView(APIView):
     access = Access.ADMIN
 
-    @extend_schema(request=None, responses={501: NotYetSerializer})
+    @extend_schema(summary="Remove what belongs to nothing", request=None, responses=NOT_YET)
     def post(self, request: Request) -> Response:
+        """Files, faces and vectors without an owner."""
         raise NotYetError

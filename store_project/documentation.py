@@ -6,27 +6,12 @@ from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.permissions import SAFE_METHODS
 
+from entities.api.documentation import FaultsSerializer, error
+from entities.api.validation import MAX_ID
 from store_project.access import Access
-
-
-class ErrorSerializer(serializers.Serializer[Any]):
-    detail = serializers.CharField(help_text="What is wrong, and what to do.")
-
-
-class FaultSerializer(serializers.Serializer[Any]):
-    type = serializers.CharField()
-    loc = serializers.ListField(child=serializers.CharField(), help_text="Where: body, query or path; which.")
-    msg = serializers.CharField()
-    input = serializers.JSONField(allow_null=True, help_text="What was given.")
-
-
-class FaultsSerializer(serializers.Serializer[Any]):
-    """A text, or for each field that is wrong what and where."""
-
-    detail = FaultSerializer(many=True)
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -45,26 +30,45 @@ class SessionScheme(OpenApiAuthenticationExtension):
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
+UNREADABLE = error("The request cannot be read: it was cut off, or is not what it says it is.")
+TOO_LARGE = error("The request is larger than the limit.")
+NOBODY = error("Nobody is logged in, or the token is expired or not valid.")
+NOT_ALLOWED = error("The permission for this is missing; the text names it.")
+UNKNOWN = error("There is none of this number.")
+WRONG = OpenApiResponse(FaultsSerializer, "What was sent is not as it should be.")
+
+ID = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID}
+
+
 class StoreSchema(AutoSchema):
     """Adds what the permissions, the paths and the checks of a request answer, so that no view has to."""
 
+    def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        for parameter in parameters:
+            if parameter["name"].endswith("_id"):
+                parameter |= {"schema": ID, "description": "Its number."}
+        return parameters
+
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
-        for code, serializer in self._errors().items():
-            responses.setdefault(code, self._get_response_for_code(serializer(), code))
+        for code, described in self._errors().items():
+            responses.setdefault(code, self._get_response_for_code(described, code))
         return dict(sorted(responses.items()))
 
-    def _errors(self) -> dict[str, type[serializers.Serializer[Any]]]:
-        errors: dict[str, type[serializers.Serializer[Any]]] = {}
-        if self._access() is not Access.PUBLIC:
-            errors |= {"401": ErrorSerializer, "403": ErrorSerializer}
-        if "{" in self.path:
-            errors |= {"404": ErrorSerializer}
-        if self.method not in SAFE_METHODS:
-            errors |= {"400": ErrorSerializer}
-        if "{" in self.path or self.method not in SAFE_METHODS or self._get_filter_parameters():
-            errors |= {"422": FaultsSerializer}
-        return errors
+    def _errors(self) -> dict[str, OpenApiResponse]:
+        sends = self.method not in SAFE_METHODS
+        has_body = sends and bool(self._get_request_body())
+        access = self._access()
+        happens = {
+            "400": (sends, UNREADABLE),
+            "401": (access is not Access.PUBLIC, NOBODY),
+            "403": (access is not Access.PUBLIC and (sends or access is not Access.USER), NOT_ALLOWED),
+            "404": ("{" in self.path, UNKNOWN),
+            "413": (has_body, TOO_LARGE),
+            "422": (has_body or "{" in self.path or bool(self.get_override_parameters()), WRONG),
+        }
+        return {code: described for code, (can_be, described) in happens.items() if can_be}
 
     def _access(self) -> Access:
         by_action = getattr(self.view, "access_of", {})
@@ -75,4 +79,17 @@ class StoreSchema(AutoSchema):
 def spell_without_slash(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
     """Both spellings answer; the one without a slash is the one to use."""
     result["paths"] = {path.rstrip("/") or "/": item for path, item in result["paths"].items()}
+    return result
+
+
+def mark_older_spellings(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
+    """Some operations are spoken at two paths; the one to use comes first in the pages."""
+    paths = result["paths"]
+    for path, item in paths.items():
+        newer = path.replace("/config", "/pref") if "/config" in path else f"/intelligence{path}"
+        for method, operation in item.items():
+            if operation["summary"] == paths.get(newer, {}).get(method, {}).get("summary"):
+                operation["deprecated"] = True
+                operation["tags"] = ["older spellings"]
+                operation["description"] = f"As `{newer}`. {operation['description']}"
     return result

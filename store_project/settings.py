@@ -150,9 +150,24 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "TAGS": [
+        {
+            "name": "entities",
+            "description": "Photos, videos, other files, and the collections that hold them.",
+        },
+        {"name": "intelligence", "description": "What was found on images: faces, people, likeness."},
+        {"name": "faces", "description": "Corrections to what was found."},
+        {"name": "auth", "description": "Logging in, where no other service gives out tokens."},
+        {"name": "users", "description": "Who asks."},
+        {"name": "admin", "description": "What administrators set while the service runs."},
+        {"name": "system", "description": "What administrators look after."},
+        {"name": "health", "description": "What everybody may know."},
+        {"name": "older spellings", "description": "Routes that older clients speak."},
+    ],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "store_project.documentation.spell_without_slash",
+        "store_project.documentation.mark_older_spellings",
     ],
 }
 

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from entities.api.documentation import FORM, MULTIPART, error
 from entities.api.validation import validated
 from store_project import accounts, keys, tokens
 from store_project.access import Access
@@ -48,24 +49,26 @@ class MeSerializer(serializers.Serializer[Any]):
     permissions = serializers.ListField(child=serializers.CharField())
 
 
-class KeyErrorSerializer(serializers.Serializer[Any]):
-    detail = serializers.CharField()
-
-
-NO_KEY = {404: KeyErrorSerializer, 503: KeyErrorSerializer}
-"""Tokens come from elsewhere, or the key files are not as they should be."""
+OUTSIDE = {404: error("Tokens come from another service; log in there.")}
+NO_KEY = {503: error("The key files are not as they should be; the text says what to do.")}
 
 
 class TokenView(APIView):
-    """Gives out a token for a name and a password."""
-
     access = Access.PUBLIC
     parser_classes = (FormParser, MultiPartParser)
 
     @extend_schema(
-        request=LoginFormSerializer, responses={200: TokenSerializer, 401: KeyErrorSerializer, **NO_KEY}
+        summary="Log in",
+        request={FORM: LoginFormSerializer, MULTIPART: LoginFormSerializer},
+        responses={
+            200: TokenSerializer,
+            401: error("The name or the password is wrong."),
+            **OUTSIDE,
+            **NO_KEY,
+        },
     )
     def post(self, request: Request) -> Response:
+        """Gives out a token for a name and a password: to send as `Authorization: Bearer ...`."""
         key = keys.signing_key(settings.PUBLIC_KEY_FILE)
         form = validated(LoginFormSerializer(data=request.data), "body")
         user = authenticate(
@@ -79,12 +82,13 @@ class TokenView(APIView):
 
 
 class TokenRefreshView(APIView):
-    """Gives out a new token for one that is still valid, with the permissions of this moment."""
-
     access = Access.USER
 
-    @extend_schema(request=None, responses={200: TokenSerializer, **NO_KEY})
+    @extend_schema(
+        summary="Stay logged in", request=None, responses={200: TokenSerializer, **OUTSIDE, **NO_KEY}
+    )
     def post(self, request: Request) -> Response:
+        """Gives out a new token for one that is still valid, with the permissions of this moment."""
         key = keys.signing_key(settings.PUBLIC_KEY_FILE)
         user = None if request.auth is None else accounts.user_behind(_claims(request))
         if user is None:
@@ -93,12 +97,11 @@ class TokenRefreshView(APIView):
 
 
 class PublicKeyView(APIView):
-    """The key with which others can check the tokens."""
-
     access = Access.PUBLIC
 
-    @extend_schema(responses={200: PublicKeySerializer, **NO_KEY})
+    @extend_schema(summary="Show the public key", responses={200: PublicKeySerializer, **NO_KEY})
     def get(self, request: Request) -> Response:
+        """With it others can check the tokens."""
         keys.ensure_key_pair(settings.PUBLIC_KEY_FILE)
         key = keys.read_public_key(settings.PUBLIC_KEY_FILE)
         if key is None:
@@ -107,12 +110,17 @@ class PublicKeyView(APIView):
 
 
 class MeView(APIView):
-    """The user who asks."""
-
     access = Access.USER
 
-    @extend_schema(responses={200: MeSerializer, 404: KeyErrorSerializer})
+    @extend_schema(
+        summary="Show who asks",
+        responses={
+            200: MeSerializer,
+            404: error("The token is of another service: no user stands behind it."),
+        },
+    )
     def get(self, request: Request) -> Response:
+        """The user behind the token or the session, with the permissions of this moment."""
         user = _user_of(request)
         if user is None:
             raise NotFound("No user of this store stands behind the request.")

@@ -32,12 +32,11 @@ class WorkerStatusSerializer(serializers.Serializer[Any]):
 
 
 class HealthView(APIView):
-    """The service is up; clients read here whether guests may read."""
-
     access = Access.PUBLIC
 
-    @extend_schema(responses=HealthSerializer)
+    @extend_schema(tags=["health"], summary="Ask whether the service is up", responses=HealthSerializer)
     def get(self, request: Request) -> Response:
+        """Also tells clients whether guests may read."""
         return Response(
             {
                 "status": "healthy",
@@ -49,12 +48,11 @@ class HealthView(APIView):
 
 
 class WorkerStatusView(APIView):
-    """What the worker said last, or that it has died."""
-
     access = Access.PUBLIC
 
-    @extend_schema(responses=WorkerStatusSerializer)
+    @extend_schema(tags=["health"], summary="Ask what the worker does", responses=WorkerStatusSerializer)
     def get(self, request: Request) -> Response:
+        """What it said last, or that it has died; `unknown` where it has said nothing yet."""
         said = worker_status.read()
         return Response(
             {

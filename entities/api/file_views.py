@@ -8,15 +8,17 @@ from pathlib import Path
 
 from django.conf import settings
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from entities import streams
+from entities.api.documentation import error, file_of
 from entities.api.errors import BadRequestError
 from entities.api.files import file_response
-from entities.api.forms import PreviewQuerySerializer, StreamQuerySerializer
+from entities.api.forms import PreviewQuerySerializer, SignatureSerializer, StreamQuerySerializer
 from entities.api.validation import path_id, validated
 from entities.api.views import EntityView
 from entities.models import Entity
@@ -26,8 +28,19 @@ from entities.storage import EntityStorageService
 _STREAM_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(\.m3u8|\.ts)")
 
 
+OF_A_COLLECTION = {400: error("The entity is a collection; it has no file.")}
+
+
 class EntityFileViewSet(EntityView):
+    """The bytes of an entity."""
+
+    @extend_schema(
+        summary="Download the file",
+        parameters=[SignatureSerializer],
+        responses={**file_of("*/*", "The bytes as they were uploaded, with their type."), **OF_A_COLLECTION},
+    )
     def media(self, request: Request, entity_id: str) -> HttpResponseBase:
+        """Without a token where the link is signed, as the entity's media_url is."""
         entity, path = _entity_with_file(path_id(entity_id))
         try:
             return file_response(
@@ -40,6 +53,15 @@ class EntityFileViewSet(EntityView):
         except FileNotFoundError as error:
             raise NotFound("Media file not found") from error
 
+    @extend_schema(
+        summary="Show the preview",
+        parameters=[PreviewQuerySerializer, SignatureSerializer],
+        responses={
+            **file_of("image/png", "At most 256 pixels wide; of a video a sheet of its pictures."),
+            **OF_A_COLLECTION,
+            404: error("There is no such entity, or no preview of what it is."),
+        },
+    )
     def preview(self, request: Request, entity_id: str) -> HttpResponseBase:
         """Made when it is first asked for, whether that is forced or not."""
         validated(PreviewQuerySerializer(data=request.query_params), "query")
@@ -58,7 +80,20 @@ class EntityFileViewSet(EntityView):
 
 
 class EntityStreamViewSet(EntityView):
+    """A video in parts, for players."""
+
+    @extend_schema(
+        summary="Play a video: the manifest or one of its parts",
+        parameters=[StreamQuerySerializer, SignatureSerializer],
+        responses={
+            **file_of("application/vnd.apple.mpegurl", "The manifest, or a playlist."),
+            **file_of("video/mp2t", "A part of the video."),
+            400: error("The entity is a collection, or the name holds a path."),
+            404: error("There is no such stream; of a manifest the text is `hls_failed`."),
+        },
+    )
     def stream(self, request: Request, entity_id: str, filename: str) -> HttpResponseBase:
+        """Streams are not made yet: what lies in a stream's folder is served."""
         if "\\" in filename:
             raise BadRequestError("A stream's file is named without a path.")
         if filename == streams.MANIFEST:
@@ -89,7 +124,9 @@ class EntityStreamViewSet(EntityView):
         except FileNotFoundError as error:
             raise NotFound("Stream file not found") from error
 
+    @extend_schema(summary="Remove the stream of a video", responses={204: None})
     def remove_stream(self, request: Request, entity_id: str) -> Response:
+        """Also where there is none."""
         with suppress(BadRequestError):
             EntityStorageService.from_settings().remove_folder(_stream_folder(path_id(entity_id)))
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -10,7 +10,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date
 
@@ -91,7 +97,10 @@ def _respond(request: HttpRequest, file: FilePart, etag: str, headers: dict[str,
     status = HTTPStatus.OK
     if wanted := _wanted_range(request, file.size, etag):
         if wanted.start >= wanted.stop:
-            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
+            detail = f"The range begins past the end: there are {file.size} bytes."
+            return JsonResponse(
+                {"detail": detail}, status=416, headers={"Content-Range": f"bytes */{file.size}"}
+            )
         file.part, status = wanted, HTTPStatus.PARTIAL_CONTENT
         headers["Content-Range"] = wanted.header(file.size)
     headers["Content-Length"] = str(file.part.stop - file.part.start)

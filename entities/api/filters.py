@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django_filters import CharFilter, Filter, FilterSet  # type: ignore[import-untyped]
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from entities import counting
@@ -22,6 +24,8 @@ COUNTED = {"parent_id", "type", "is_collection", "exclude_deleted"}
 
 
 class WordBooleanFormField(forms.Field):
+    documented_as = OpenApiTypes.BOOL
+
     def to_python(self, value: Any) -> bool | None:
         word = str(value or "").lower()
         if word not in TRUE_WORDS | FALSE_WORDS | {""}:
@@ -32,6 +36,7 @@ class WordBooleanFormField(forms.Field):
 class WholeNumberFormField(forms.IntegerField):
     """Of 64 bits, which every database can compare with."""
 
+    documented_as = OpenApiTypes.INT64
     default_validators = [MinValueValidator(-MAX_ID), MaxValueValidator(MAX_ID)]
 
 
@@ -67,19 +72,31 @@ class EntityFilterSet(FilterSet):  # type: ignore[misc]  # untyped package
         model = Entity
         fields: list[str] = []
 
-    md5 = CharFilter()
-    mime_type = CharFilter()
-    type = CharFilter()
-    width = WholeNumberFilter()
-    height = WholeNumberFilter()
-    file_size_min = WholeNumberFilter(field_name="file_size", lookup_expr="gte")
-    file_size_max = WholeNumberFilter(field_name="file_size", lookup_expr="lte")
-    date_from = MomentFilter(field_name="added_date", lookup_expr="gte")
-    date_to = MomentFilter(method="filter_until")
-    parent_id = WholeNumberFilter(method="filter_parent")
-    is_collection = WordBooleanFilter()
-    exclude_deleted = WordBooleanFilter(method="filter_live")
-    search_query = CharFilter(strip=False, method="filter_text")
+    md5 = CharFilter(help_text="Of the file's bytes, in lower-case hex.")
+    mime_type = CharFilter(help_text="Such as image/jpeg.")
+    type = CharFilter(help_text="text, image, video, audio or file.")
+    width = WholeNumberFilter(help_text="Exactly, in pixels.")
+    height = WholeNumberFilter(help_text="Exactly, in pixels.")
+    file_size_min = WholeNumberFilter(
+        field_name="file_size", lookup_expr="gte", help_text="Bytes, inclusive."
+    )
+    file_size_max = WholeNumberFilter(
+        field_name="file_size", lookup_expr="lte", help_text="Bytes, inclusive."
+    )
+    date_from = MomentFilter(
+        field_name="added_date", lookup_expr="gte", help_text="Added then or later; milliseconds since 1970."
+    )
+    date_to = MomentFilter(method="filter_until", help_text="Added then or earlier; milliseconds since 1970.")
+    parent_id = WholeNumberFilter(
+        method="filter_parent", help_text="Direct children; 0: those without a parent."
+    )
+    is_collection = WordBooleanFilter(help_text="Only collections, or only files.")
+    exclude_deleted = WordBooleanFilter(
+        method="filter_live", help_text="Leave the trash out; what lies below a deleted collection stays."
+    )
+    search_query = CharFilter(
+        strip=False, method="filter_text", help_text="A part of the label or description, in any case."
+    )
 
     def filter_until(self, entities: EntityQuerySet, _name: str, moment: datetime) -> EntityQuerySet:
         """Clients see milliseconds, so the whole of the last one counts."""
@@ -107,6 +124,16 @@ class EntityFilterSet(FilterSet):  # type: ignore[misc]  # untyped package
     def count(self) -> int:
         kind = _kind(self.given())
         return self.narrow(Entity.objects.all()).count() if kind is None else counting.count(kind)
+
+
+FILTER_PARAMETERS = [
+    OpenApiParameter(
+        name,
+        getattr(declared.field_class, "documented_as", OpenApiTypes.STR),
+        description=declared.extra["help_text"],
+    )
+    for name, declared in EntityFilterSet.base_filters.items()
+]
 
 
 def _kind(given: dict[str, Any]) -> counting.Kind | None:

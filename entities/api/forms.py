@@ -12,37 +12,68 @@ from entities.models import LABEL_LENGTH
 from entities.services import Changes
 from entities.storage import IncomingFile
 
+PARENT_HELP = "The collection above it; empty for none."
+
 
 class TextsSerializer(serializers.Serializer[Any]):
     label = serializers.CharField(  # type: ignore[assignment]  # a field's label is another
-        required=False, allow_blank=True, trim_whitespace=False, max_length=LABEL_LENGTH
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=LABEL_LENGTH,
+        help_text="Its name.",
     )
-    description = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
-    parent_id = serializers.IntegerField(required=False, allow_null=True)
+    description = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="Any text, searched like the label.",
+    )
+    parent_id = serializers.IntegerField(required=False, allow_null=True, help_text=PARENT_HELP)
 
 
-class EntityFormSerializer(TextsSerializer):
+class CollectionFormSerializer(TextsSerializer):
+    """What creates an entity without a file."""
+
+    is_collection = WordBooleanField(help_text="Fixed once the entity exists.")
+
+
+class EntityFormSerializer(CollectionFormSerializer):
     """What creates an entity."""
 
-    is_collection = WordBooleanField()
-    media_file = serializers.FileField(required=False, allow_empty_file=True)
+    media_file = serializers.FileField(
+        required=False,
+        allow_empty_file=True,
+        help_text="What a photo, a video or another file consists of. A collection has none.",
+    )
     image = serializers.FileField(
         required=False, allow_empty_file=True, help_text="Another name for media_file, which wins."
     )
 
 
-class ReplacementFormSerializer(EntityFormSerializer):
-    """What replaces an entity's texts and parent, and its file if there is one."""
+class ReplacementTextsSerializer(CollectionFormSerializer):
+    """What replaces an entity's texts and parent."""
 
     label = serializers.CharField(  # type: ignore[assignment]  # a field's label is another
-        allow_blank=True, trim_whitespace=False, max_length=LABEL_LENGTH
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=LABEL_LENGTH,
+        help_text="Its name; empty for none.",
+    )
+
+
+class ReplacementFormSerializer(ReplacementTextsSerializer, EntityFormSerializer):
+    """What replaces an entity's texts and parent, and its file if there is one."""
+
+    media_file = serializers.FileField(
+        required=False, allow_empty_file=True, help_text="The new content; without it the file stays."
     )
 
 
 class PatchFormSerializer(TextsSerializer):
     """What changes an entity. A field that is absent stays as it is; empty text removes what was there."""
 
-    is_deleted = WordBooleanField(required=False)
+    is_deleted = WordBooleanField(required=False, help_text="true: into the trash; false: out of it.")
 
 
 def texts_of(form: dict[str, Any]) -> dict[str, Any]:
@@ -72,9 +103,12 @@ def file_of(form: dict[str, Any]) -> IncomingFile | None:
 
 
 class PageSerializer(serializers.Serializer[Any]):
-    page = serializers.IntegerField(min_value=1, default=1)
+    page = serializers.IntegerField(min_value=1, default=1, help_text="One past the end is empty.")
     page_size = serializers.IntegerField(min_value=1, max_value=100, default=20)
-    version = serializers.IntegerField(required=False, help_text="Show each entity as this version was.")
+    version = serializers.IntegerField(
+        required=False,
+        help_text="Show each entity as this version of it was, and leave out those without it.",
+    )
 
 
 class VersionQuerySerializer(serializers.Serializer[Any]):
@@ -92,9 +126,16 @@ class LookupQuerySerializer(serializers.Serializer[Any]):
     )
 
 
+class SignatureSerializer(serializers.Serializer[Any]):
+    """What a signed link carries instead of a token; for the schema."""
+
+    expires = serializers.IntegerField(required=False, help_text="Of a signed link: seconds since the epoch.")
+    signature = serializers.CharField(required=False, help_text="Of a signed link, as the entity tells it.")
+
+
 class PreviewQuerySerializer(serializers.Serializer[Any]):
-    force = WordBooleanField(default=False)
+    force = WordBooleanField(default=False, help_text="Sent by clients; a preview is made either way.")
 
 
 class StreamQuerySerializer(serializers.Serializer[Any]):
-    wait = WordBooleanField(default=False)
+    wait = WordBooleanField(default=False, help_text="Only for the manifest, adaptive.m3u8.")

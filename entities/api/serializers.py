@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from entities import hierarchy
@@ -34,7 +35,9 @@ def _optional_milliseconds(moment: datetime | None) -> int | None:
 
 
 class EntitySerializer(serializers.Serializer[Entity]):
-    """An entity as clients see it. Declared field by field for the schema, written by hand for speed."""
+    """A photo, a video, another file, or a collection of them."""
+
+    # Declared field by field for the schema, written by hand for speed.
 
     id = serializers.IntegerField()
     is_collection = serializers.BooleanField()
@@ -130,3 +133,18 @@ class VersionSerializer(serializers.Serializer[VersionSummary]):
     parent_id = serializers.IntegerField(allow_null=True)
     md5 = serializers.CharField(allow_null=True)
     is_deleted = serializers.BooleanField()
+
+
+class PaginationSerializer(serializers.Serializer[Any]):
+    page = serializers.IntegerField()
+    page_size = serializers.IntegerField()
+    total_items = serializers.IntegerField()
+    total_pages = serializers.IntegerField(help_text="0 when there is nothing.")
+    has_next = serializers.BooleanField()
+    has_prev = serializers.BooleanField()
+
+
+@extend_schema_serializer(many=False)
+class EntityPageSerializer(serializers.Serializer[Any]):
+    items = EntitySerializer(many=True)
+    pagination = PaginationSerializer()

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -13,14 +14,17 @@ from rest_framework.viewsets import GenericViewSet
 
 from entities import services, versions
 from entities.api import extensions
+from entities.api.documentation import FILE_ERRORS, FORM, MULTIPART, error
 from entities.api.errors import BadRequestError, ConflictError, as_answer
-from entities.api.filters import EntityFilterSet, valid_filters
+from entities.api.filters import FILTER_PARAMETERS, valid_filters
 from entities.api.forms import (
+    CollectionFormSerializer,
     EntityFormSerializer,
     LookupQuerySerializer,
     PageSerializer,
     PatchFormSerializer,
     ReplacementFormSerializer,
+    ReplacementTextsSerializer,
     RestoreQuerySerializer,
     VersionQuerySerializer,
     changes_of,
@@ -29,7 +33,12 @@ from entities.api.forms import (
 )
 from entities.api.pagination import page_of
 from entities.api.parsers import NoFieldsParser
-from entities.api.serializers import EntitySerializer, VersionSerializer, page_context
+from entities.api.serializers import (
+    EntityPageSerializer,
+    EntitySerializer,
+    VersionSerializer,
+    page_context,
+)
 from entities.api.uploads import receiving_uploads
 from entities.api.validation import path_id, validated
 from entities.errors import ContentNotAllowedError, ContentRequiredError, VersionNotFoundError
@@ -78,9 +87,13 @@ class EntityView(GenericViewSet[Entity]):
 class EntityViewSet(EntityView):
     """Photos, videos, other files and the collections that hold them."""
 
-    filterset_class = EntityFilterSet
-
+    @extend_schema(
+        summary="List entities",
+        parameters=[PageSerializer, *FILTER_PARAMETERS],
+        responses=EntityPageSerializer,
+    )
     def list(self, request: Request) -> Response:
+        """The newest first. All filters that are given must hold; an empty one counts as not given."""
         query = validated(PageSerializer(data=request.query_params), "query")
         entities, pagination = page_of(
             valid_filters(request), self.get_queryset(), page=query["page"], page_size=query["page_size"]
@@ -89,7 +102,18 @@ class EntityViewSet(EntityView):
             entities = versions.as_they_were(entities, query["version"])
         return Response({"items": self.as_json(entities), "pagination": pagination.as_json()})
 
+    @extend_schema(
+        summary="Find one entity",
+        parameters=[LookupQuerySerializer],
+        responses={
+            200: EntitySerializer,
+            400: error("Neither md5 nor label was given."),
+            404: error("There is none outside the trash."),
+            409: error("More than one collection has this label."),
+        },
+    )
     def lookup(self, request: Request) -> Response:
+        """A file by the MD5 of its bytes, or a collection by its label; md5 counts if both are given."""
         query = validated(LookupQuerySerializer(data=request.query_params), "query")
         live = self.get_queryset().live().with_children_count()
         if query.get("md5"):
@@ -105,13 +129,32 @@ class EntityViewSet(EntityView):
             raise ConflictError("More than one collection has this label.")
         return Response(self.as_json(matches)[0])
 
+    @extend_schema(
+        summary="Upload a file, or make a collection",
+        request={MULTIPART: EntityFormSerializer, FORM: CollectionFormSerializer},
+        responses={
+            200: OpenApiResponse(EntitySerializer, "The store has these bytes: the entity that holds them."),
+            201: OpenApiResponse(EntitySerializer, "A new entity."),
+            **FILE_ERRORS,
+        },
+    )
     def create(self, request: Request) -> Response:
+        """What a file is, is told by its bytes: its name and its stated type do not count.
+
+        Bytes that are stored already make no second entity. If they lie in the trash, they come out of it.
+        """
         form = validated(EntityFormSerializer(data=request.data), "body")
         stored = _create(form, by=_caller_id(request))
         code = status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK
         return self.answer(stored.entity.pk, code=code)
 
+    @extend_schema(
+        summary="Show an entity",
+        parameters=[VersionQuerySerializer],
+        responses={200: EntitySerializer, 404: error("There is no such entity, or no such version of it.")},
+    )
     def retrieve(self, request: Request, entity_id: str) -> Response:
+        """As it is, or as it was at an earlier version. The trash is shown too."""
         query = validated(VersionQuerySerializer(data=request.query_params), "query")
         entity = self.get_entity(path_id(entity_id))
         if "version" not in query:
@@ -121,7 +164,18 @@ class EntityViewSet(EntityView):
             raise VersionNotFoundError(query["version"])
         return Response(self.as_json(as_it_was)[0])
 
+    @extend_schema(
+        summary="Replace an entity",
+        request={MULTIPART: ReplacementFormSerializer, FORM: ReplacementTextsSerializer},
+        responses={
+            200: EntitySerializer,
+            400: error("is_collection differs, a collection was given a file, or the parent will not do."),
+            409: error("Another entity holds this file."),
+            **FILE_ERRORS,
+        },
+    )
     def update(self, request: Request, entity_id: str) -> Response:
+        """A description or parent that is not sent is removed; without a file the old one stays."""
         form = validated(ReplacementFormSerializer(data=request.data), "body")
         services.replace_entity(
             path_id(entity_id),
@@ -133,21 +187,41 @@ class EntityViewSet(EntityView):
         )
         return self.answer(path_id(entity_id))
 
+    @extend_schema(
+        summary="Change an entity, or move it into the trash or out of it",
+        request={MULTIPART: PatchFormSerializer, FORM: PatchFormSerializer},
+        responses=EntitySerializer,
+    )
     def partial_update(self, request: Request, entity_id: str) -> Response:
+        """A field that is not sent stays as it is; empty text removes what was there. Makes a version."""
         form = validated(PatchFormSerializer(data=request.data), "body")
         services.patch_entity(path_id(entity_id), changes_of(form), by=_caller_id(request))
         return self.answer(path_id(entity_id))
 
+    @extend_schema(
+        summary="Remove an entity for good",
+        responses={204: None, 400: error("It is not in the trash; move it there first.")},
+    )
     def destroy(self, request: Request, entity_id: str) -> Response:
+        """With all below it, the files, and what was found on them. It must lie in the trash itself."""
         storage = EntityStorageService.from_settings()
         services.remove_entity(path_id(entity_id), storage=storage, by=_caller_id(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @extend_schema(summary="List the versions of an entity", responses=VersionSerializer(many=True))
     def versions(self, request: Request, entity_id: str) -> Response:
+        """Who changed what, the first version first."""
         entity = self.get_entity(path_id(entity_id))
         return Response([VersionSerializer(version).data for version in versions.list_versions(entity.pk)])
 
+    @extend_schema(
+        summary="Restore an earlier version",
+        parameters=[RestoreQuerySerializer],
+        request=None,
+        responses={200: EntitySerializer, 404: error("There is no such entity, or no such version of it.")},
+    )
     def restore(self, request: Request, entity_id: str) -> Response:
+        """Label, description and parent become what they were; that makes a version of its own."""
         query = validated(RestoreQuerySerializer(data=request.query_params), "query")
         services.restore_version(path_id(entity_id), query["version"], by=_caller_id(request))
         return self.answer(path_id(entity_id))

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
 
+from entities.api.documentation import VECTORS_AWAY, error
 from vectors.schemas import Vector
 
-NPY = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+NPY: dict[Any, OpenApiResponse] = {
+    (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "For numpy.load()."),
+    404: error("There is none of this number, or it has no embedding yet."),
+    **VECTORS_AWAY,
+}
 """For the schema."""
 
 

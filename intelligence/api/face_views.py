@@ -4,12 +4,12 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from entities.api.documentation import VECTORS_AWAY, error, file_of
 from entities.api.files import file_response
 from entities.api.validation import validated
 from entities.storage import EntityStorageService
@@ -31,9 +31,9 @@ from vectors import get_face_store
 class FaceViewSet(IntelligenceViewSet):
     """A face on an image."""
 
-    @extend_schema(responses={204: None})
+    @extend_schema(summary="Remove a face", responses={204: None, **VECTORS_AWAY})
     def destroy(self, request: Request, face_id: str) -> Response:
-        """The face, its crop and its embedding."""
+        """The face, its crop and its embedding. The image stays."""
         pk = _id(face_id)
         storage = EntityStorageService.from_settings()
         try:
@@ -42,13 +42,14 @@ class FaceViewSet(IntelligenceViewSet):
             raise NotFoundError("Face not found") from None
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(responses=NPY)
+    @extend_schema(summary="Download a face's embedding", responses=NPY)
     def embedding(self, request: Request, face_id: str) -> HttpResponse:
+        """A vector of length 1, as a file of NumPy."""
         pk = _id(face_id)
         vector = self.retrieval.embedding_of_face(pk, get_face_store())
         return npy_response(vector, name=f"face_{pk}_embedding")
 
-    @extend_schema(responses={(200, "image/png"): OpenApiTypes.BINARY})
+    @extend_schema(summary="Show a face", responses=file_of("image/png", "Square, the eyes on one level."))
     def crop(self, request: Request, face_id: str) -> HttpResponseBase:
         """The face, cut out and turned upright."""
         pk = _id(face_id)
@@ -56,9 +57,17 @@ class FaceViewSet(IntelligenceViewSet):
         # A crop is written once, and no id is used twice.
         return file_response(request, path, mime_type="image/png", name=f"face_{pk}.png", etag=f"face-{pk}")
 
-    @extend_schema(parameters=[SimilarFacesQuerySerializer], responses=SimilarFacesSerializer)
+    @extend_schema(
+        summary="List faces like this one",
+        parameters=[SimilarFacesQuerySerializer],
+        responses={
+            200: SimilarFacesSerializer,
+            404: error("There is no such face, it has no embedding yet, or no other is like it."),
+            **VECTORS_AWAY,
+        },
+    )
     def similar(self, request: Request, face_id: str) -> Response:
-        """Best first, without the face itself and without the trash; 404 where nothing is similar."""
+        """The most alike first, without the face itself and without the trash."""
         pk = _id(face_id)
         query = validated(SimilarFacesQuerySerializer(data=request.query_params), "query")
         found = self.retrieval.similar_faces(
@@ -66,9 +75,9 @@ class FaceViewSet(IntelligenceViewSet):
         )
         return Response({"query_face_id": pk, "results": [_similar_face(hit) for hit in found]})
 
-    @extend_schema(responses=FaceMatchSerializer(many=True))
+    @extend_schema(summary="Say why a face has its person", responses=FaceMatchSerializer(many=True))
     def matches(self, request: Request, face_id: str) -> Response:
-        """Why the face was given to its person: the faces it was found to be like."""
+        """The faces that it was found to be like when it was given to its person, the most alike first."""
         return Response(as_json(FaceMatchSerializer(), self.retrieval.matches_of(_id(face_id))))
 
 

@@ -33,7 +33,9 @@ class InferenceStatusSerializer(serializers.Serializer[Any]):
 
 
 class IntelligenceDataSerializer(serializers.Serializer[Any]):
-    """For the schema; made by intelligence_data()."""
+    """What is known of an image, and how far its processing is."""
+
+    # For the schema; made by intelligence_data().
 
     overall_status = serializers.ChoiceField(choices=["queued", "processing", "completed", "failed"])
     last_processed_md5 = serializers.CharField(allow_null=True)
@@ -45,6 +47,10 @@ class IntelligenceDataSerializer(serializers.Serializer[Any]):
     inference_status = InferenceStatusSerializer()
     last_updated = MillisecondsField()
     error_message = serializers.CharField(allow_null=True)
+
+
+DATA_OR_NULL = {"allOf": [{"$ref": "#/components/schemas/IntelligenceData"}], "nullable": True}
+"""For the schema, which has IntelligenceData from the entities that carry it."""
 
 
 def intelligence_data(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> dict[str, Any]:

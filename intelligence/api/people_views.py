@@ -24,18 +24,25 @@ class KnownPersonViewSet(IntelligenceViewSet):
 
     parser_classes = (JSONParser,)
 
-    @extend_schema(parameters=[PeopleQuerySerializer], responses=KnownPersonSerializer(many=True))
+    @extend_schema(
+        summary="List the people",
+        parameters=[PeopleQuerySerializer],
+        responses=KnownPersonSerializer(many=True),
+    )
     def list(self, request: Request) -> Response:
+        """Whoever was found on images, named or not, with the number of their faces."""
         query = validated(PeopleQuerySerializer(data=request.query_params), "query")
         found = self.retrieval.people(with_hidden=query["include_hidden"])
         return Response(as_json(KnownPersonSerializer(), found))
 
-    @extend_schema(responses=KnownPersonSerializer)
+    @extend_schema(summary="Show a person", responses=KnownPersonSerializer)
     def retrieve(self, request: Request, person_id: str) -> Response:
+        """Also one who is hidden."""
         return Response(KnownPersonSerializer(self.retrieval.person(_id(person_id))).data)
 
-    @extend_schema(request=PersonNameSerializer, responses=KnownPersonSerializer)
+    @extend_schema(summary="Name a person", request=PersonNameSerializer, responses=KnownPersonSerializer)
     def rename(self, request: Request, person_id: str) -> Response:
+        """A name, or a better one."""
         pk = _id(person_id)
         given = request.data if isinstance(request.data, dict) else {}
         body = validated(PersonNameSerializer(data=given), "body")
@@ -45,8 +52,9 @@ class KnownPersonViewSet(IntelligenceViewSet):
             raise NotFoundError("Known person not found") from None
         return Response(KnownPersonSerializer(self.retrieval.person(pk)).data)
 
-    @extend_schema(responses=FaceSerializer(many=True))
+    @extend_schema(summary="List the faces of a person", responses=FaceSerializer(many=True))
     def faces(self, request: Request, person_id: str) -> Response:
+        """From all images."""
         return Response(as_json(FaceSerializer(), self.retrieval.faces_of_person(_id(person_id))))
 
 

@@ -127,20 +127,25 @@ class SimilarEntitiesQuerySerializer(serializers.Serializer[Any]):
         default="clip",
         help_text="clip: what it is about; dino: what it looks like.",
     )
-    limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
+    limit = serializers.IntegerField(min_value=1, max_value=50, default=5, help_text="How many at most.")
     score_threshold = serializers.FloatField(
-        min_value=0, max_value=1, required=False, help_text="0.85 for clip, 0.7 for dino if not given."
+        min_value=0,
+        max_value=1,
+        required=False,
+        help_text="The least likeness that counts: 0.85 for clip, 0.7 for dino if not given.",
     )
-    include_details = WordBooleanField(default=False)
+    include_details = WordBooleanField(default=False, help_text="Each result with its whole entity.")
 
 
 class SimilarFacesQuerySerializer(serializers.Serializer[Any]):
-    limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
-    threshold = serializers.FloatField(min_value=0, max_value=1, default=0.7)
+    limit = serializers.IntegerField(min_value=1, max_value=50, default=5, help_text="How many at most.")
+    threshold = serializers.FloatField(
+        min_value=0, max_value=1, default=0.7, help_text="The least likeness that counts."
+    )
 
 
 class PeopleQuerySerializer(serializers.Serializer[Any]):
-    include_hidden = WordBooleanField(default=False)
+    include_hidden = WordBooleanField(default=False, help_text="Also those that a user has hidden.")
 
 
 class TextField(serializers.CharField):

@@ -10,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from entities.api import extensions
+from entities.api.documentation import VECTORS_AWAY, error
 from entities.api.serializers import EntitySerializer, page_context
 from entities.api.validation import validated
 from entities.models import Entity, EntityQuerySet
 from intelligence.api.base import IntelligenceViewSet, id_from
 from intelligence.api.embeddings import NPY, npy_response
-from intelligence.api.intelligence_data import IntelligenceDataSerializer, intelligence_data
+from intelligence.api.intelligence_data import DATA_OR_NULL, intelligence_data
 from intelligence.api.serializers import (
     FaceSerializer,
     JobSerializer,
@@ -31,9 +32,9 @@ SPACES = {"clip": (get_clip_store, 0.85), "dino": (get_dino_store, 0.7)}
 
 
 class EntityIntelligenceViewSet(IntelligenceViewSet):
-    @extend_schema(responses=IntelligenceDataSerializer(allow_null=True))
+    @extend_schema(summary="Say what is known of an image", responses={200: DATA_OR_NULL})
     def retrieve(self, request: Request, entity_id: str) -> HttpResponse:
-        """Null where nothing is known yet. The newest jobs only."""
+        """How far its processing is, with the newest jobs; null where nothing is known yet."""
         pk = _id(entity_id)
         row = self.retrieval.intelligence_of(pk)
         if row is None:
@@ -41,30 +42,41 @@ class EntityIntelligenceViewSet(IntelligenceViewSet):
         jobs = sorted(self.retrieval.jobs_of(pk), key=lambda job: job.pk)
         return Response(intelligence_data(row, jobs))
 
-    @extend_schema(responses=FaceSerializer(many=True))
+    @extend_schema(summary="List the faces on an image", responses=FaceSerializer(many=True))
     def faces(self, request: Request, entity_id: str) -> Response:
+        """Each with its place, its crop and its person, if it has one."""
         return Response(as_json(FaceSerializer(), self.retrieval.faces_of(_id(entity_id))))
 
-    @extend_schema(responses=JobSerializer(many=True))
+    @extend_schema(summary="List the jobs of an image", responses=JobSerializer(many=True))
     def jobs(self, request: Request, entity_id: str) -> Response:
         """Those under way first, then the history, the newest last; the oldest of very many are left out."""
         return Response(as_json(JobSerializer(), self.retrieval.jobs_of(_id(entity_id))))
 
-    @extend_schema(responses=NPY)
+    @extend_schema(summary="Download an image's CLIP embedding", responses=NPY)
     def clip_embedding(self, request: Request, entity_id: str) -> HttpResponse:
+        """A vector of length 1 that stands for what the image is about, as a file of NumPy."""
         pk = _id(entity_id)
         vector = self.retrieval.embedding_of_entity(pk, get_clip_store())
         return npy_response(vector, name=f"entity_{pk}_clip_embedding")
 
-    @extend_schema(responses=NPY)
+    @extend_schema(summary="Download an image's DINO embedding", responses=NPY)
     def dino_embedding(self, request: Request, entity_id: str) -> HttpResponse:
+        """A vector of length 1 that stands for what the image looks like, as a file of NumPy."""
         pk = _id(entity_id)
         vector = self.retrieval.embedding_of_entity(pk, get_dino_store())
         return npy_response(vector, name=f"entity_{pk}_dino_embedding")
 
-    @extend_schema(parameters=[SimilarEntitiesQuerySerializer], responses=SimilarEntitiesSerializer)
+    @extend_schema(
+        summary="List images like this one",
+        parameters=[SimilarEntitiesQuerySerializer],
+        responses={
+            200: SimilarEntitiesSerializer,
+            404: error("There is no such entity, it has no embedding yet, or no other is like it."),
+            **VECTORS_AWAY,
+        },
+    )
     def similar(self, request: Request, entity_id: str) -> Response:
-        """Best first, without the image itself and without the trash; 404 where nothing is similar."""
+        """The most alike first, without the image itself and without the trash."""
         pk = _id(entity_id)
         query = validated(SimilarEntitiesQuerySerializer(data=request.query_params), "query")
         get_store, default_threshold = SPACES[query["space"]]

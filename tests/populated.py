@@ -1,0 +1,68 @@
+"""A small store with one of everything, for tests that ask for all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from entities.models import Entity
+from intelligence.models import Face, FaceMatch, KnownPerson
+from intelligence.vocabulary import JobStatus, TaskType
+from tests.factories import (
+    make_collection,
+    make_face,
+    make_intelligence,
+    make_job,
+    make_person,
+    make_photo,
+    store,
+)
+from tests.intelligence.likeness import put
+
+FACE_RULE = {"similarity": 0.9, "threshold": 0.7, "model": "model", "rule": "nearest"}
+
+
+@dataclass(frozen=True)
+class Populated:
+    admin: User
+    photos: list[Entity]
+    faces: list[Face]
+    ids: dict[str, list[int]]
+    """By the names that paths have for them; the first of each has the most to tell."""
+
+    def put_vectors(self) -> None:
+        angles: dict[Any, float] = {photo: 5.0 * number for number, photo in enumerate(self.photos)}
+        put("clip", angles)
+        put("dino", angles)
+        put("face", {face: 5.0 * number for number, face in enumerate(self.faces)})
+
+
+def populate() -> Populated:
+    """Two photos with a face each, both of one person; a text; collections, one of them in the trash."""
+    collection = make_collection("Holidays")
+    photos = [make_photo(seed, label=f"photo {seed}", parent_id=collection.pk) for seed in (1, 2)]
+    text = store(b"some words\n", label="notes").entity
+    trashed = make_collection("Old")
+    Entity.objects.filter(pk=trashed.pk).update(is_deleted=True)
+    person = make_person("Ada")
+    faces = [make_face(photo, known_person=person) for photo in photos]
+    FaceMatch.objects.create(face=faces[0], matched_face=faces[1], **FACE_RULE)
+    for photo in photos:
+        make_intelligence(photo, face_count=1)
+        make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.COMPLETED)
+    return Populated(
+        admin=User.objects.create_superuser("ada", password="a password of hers"),
+        photos=photos,
+        faces=faces,
+        ids={
+            "entity_id": [entity.pk for entity in (*photos, collection, text, trashed)],
+            "face_id": [face.pk for face in faces],
+            "person_id": [person.pk, make_nameless().pk],
+        },
+    )
+
+
+def make_nameless() -> KnownPerson:
+    return make_person()
