@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -13,8 +12,8 @@ from entities.storage import EntityStorageService
 from intelligence import crops
 from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetectionResult, JobResult
 from intelligence.forget import Forgetter
-from intelligence.jobs import JobSubmissionService
 from intelligence.models import EntityJob, Face, ImageIntelligence
+from intelligence.vocabulary import JobStatus
 from vectors import QdrantVectorStore, VectorPoint
 
 
@@ -23,26 +22,24 @@ class ResultError(ValueError):
 
 
 class Applier(Protocol):
-    def apply(self, job: EntityJob, result: JobResult) -> Sequence[EntityJob]:
-        """Returns the jobs that follow from it, written down but not yet submitted."""
+    def apply(self, job: EntityJob, result: JobResult) -> None: ...
 
 
 @dataclass(frozen=True)
 class ImageEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, job: EntityJob, result: JobResult) -> Sequence[EntityJob]:
+    def apply(self, job: EntityJob, result: JobResult) -> None:
         vector = _expect(EmbeddingResult, result).vector
         payload = {"entity_id": job.entity_id, "md5": job.md5}
         self.store.upsert([VectorPoint(job.entity_id, vector, payload)], model=job.model)
-        return ()
 
 
 @dataclass(frozen=True)
 class FaceEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, job: EntityJob, result: JobResult) -> Sequence[EntityJob]:
+    def apply(self, job: EntityJob, result: JobResult) -> None:
         vector = _expect(EmbeddingResult, result).vector
         assert job.face is not None
         payload = {
@@ -52,31 +49,29 @@ class FaceEmbeddingApplier:
             "md5": job.md5,
         }
         self.store.upsert([VectorPoint(job.face.pk, vector, payload)], model=job.model)
-        return ()
 
 
 @dataclass(frozen=True)
 class FaceDetectionApplier:
-    """Replaces the image's faces and asks for an embedding of each. No face at all is a result."""
+    """Replaces the image's faces and has an embedding of each asked for. No face at all is a result."""
 
     storage: EntityStorageService
     forgetter: Forgetter
-    jobs: JobSubmissionService
 
-    def apply(self, job: EntityJob, result: JobResult) -> Sequence[EntityJob]:
+    def apply(self, job: EntityJob, result: JobResult) -> None:
         found = _expect(FaceDetectionResult, result).faces
         paths = crops.write(self.storage, job, [face.crop for face in found])
         replaced = list(Face.objects.filter(entity_id=job.entity_id).values_list("pk", flat=True))
         self.forgetter.forget_faces(replaced)
-        faces = [
-            Face.objects.create(
-                **_face_fields(face), entity_id=job.entity_id, model=job.model, file_path=path
-            )
+        Face.objects.bulk_create(
+            Face(**_face_fields(face), entity_id=job.entity_id, model=job.model, file_path=path)
             for face, path in zip(found, paths, strict=True)
-        ]
-        ImageIntelligence.objects.filter(pk=job.entity_id, md5=job.md5).update(face_count=len(faces))
+        )
+        ImageIntelligence.objects.filter(pk=job.entity_id, md5=job.md5).update(
+            face_count=len(found),
+            face_embedding_status=JobStatus.PENDING if found else JobStatus.COMPLETED,
+        )
         transaction.on_commit(partial(crops.remove_others, self.storage, job.entity_id, keep=paths))
-        return self.jobs.ask_for_face_embeddings(faces, job.md5)
 
 
 def _face_fields(face: DetectedFace) -> dict[str, object]:

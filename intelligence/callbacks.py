@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from django.db import transaction
 
-from intelligence import hints, rows
+from intelligence import rows
 from intelligence.appliers import Applier, ResultError
 from intelligence.compute.base import ComputeClient, JobReport, JobResult, JobState, UnknownJobError
 from intelligence.jobs import JobSubmissionService
@@ -60,7 +60,6 @@ class JobCallbackHandler:
             # In the transaction, so that nobody can submit the key again before its old answer is gone; a
             # crash in between leaves a live job that compute has forgotten, and that is submitted again.
             self.client.cancel(job.job_id or "")
-        hints.dispatch()
 
     def _apply(self, job: EntityJob, result: JobResult) -> None:
         if not self._is_wanted(job, result):
@@ -68,14 +67,11 @@ class JobCallbackHandler:
                 job, JobStatus.DISCARDED, error_message="The image or the model has changed meanwhile."
             )
             return
-        following = self.appliers[TaskType(job.task_type)].apply(job, result)
+        self.appliers[TaskType(job.task_type)].apply(job, result)
         rows.move_job(job, JobStatus.COMPLETED, error_message="")
         rows.settle(job.entity_id)
-        if following:
-            transaction.on_commit(partial(self._submit, following))
-
-    def _submit(self, jobs: Sequence[EntityJob]) -> None:
-        self.jobs.submit(jobs)
+        if job.task_type == TaskType.FACE_DETECTION:  # its faces, without the way over the broker
+            transaction.on_commit(partial(self.jobs.trigger_async_jobs, job.entity_id))
 
     def _is_wanted(self, job: EntityJob, result: JobResult) -> bool:
         """The entity is locked: what is true here stays true until the result is applied."""

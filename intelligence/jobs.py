@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from entities import locks
 from entities.storage import EntityStorageService
 from intelligence import announce, rows
 from intelligence.compute.base import ComputeClient, ComputeError
-from intelligence.models import EntityJob, Face, ImageIntelligence
-from intelligence.vocabulary import IMAGE_TASKS, LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence, waits_for
+from intelligence.pauses import paused_tasks
+from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
 
 DISPATCH_LOCK = "intelligence.dispatch"
 BATCH_SIZE = 16
 """Rows claimed at once: small, so that the first image is under way while the rest are written down."""
+LEASE_SECONDS = 60
+"""For handing over one batch. Whoever takes longer does nothing wrong: the key makes a repeat harmless."""
 
 BACKOFF_SECONDS = (5, 30, 120, 600)
 
@@ -40,27 +45,34 @@ class JobSubmissionStatus:
 class JobSubmissionService:
     client: ComputeClient
     storage: EntityStorageService
-    max_outstanding: int
+    max_outstanding: int  # of each task
     max_attempts: int
 
     def dispatch(self) -> int:
-        """Claims pending rows while there is room and submits what they lack; returns how many it claimed."""
+        """Hands out what waits, the most urgent first, while there is room; answers how many claims it made
+        of images.
+        """
         number = 0
         while claimed := self._claim():
             number += len(claimed)
-            for entity_id in claimed:
-                self.trigger_async_jobs(entity_id)
+            for entity_id, jobs in claimed.items():
+                self._trigger(entity_id, jobs)
         return number
 
     def trigger_async_jobs(self, entity_id: int) -> JobSubmissionStatus | None:
-        """Submits the image's jobs that wait for it; None if nothing could be submitted."""
-        waiting = list(EntityJob.objects.filter(_due(), entity_id=entity_id).select_related("face"))
-        errors = self.submit(waiting)
+        """Asks for what this one image lacks, as far as there is room; None if nothing could be submitted."""
+        claimed = self._claim(entity_id)
+        jobs = claimed.get(entity_id, [])
+        errors = self._trigger(entity_id, jobs)
         row = ImageIntelligence.objects.filter(pk=entity_id).first()
-        if row is None or len(errors) == len(waiting):
-            rows.settle(entity_id)
+        if row is None or len(errors) == len(jobs):
             return None
         return JobSubmissionStatus(row.face_detection_job_id, row.clip_job_id, row.dino_job_id, errors)
+
+    def _trigger(self, entity_id: int, jobs: Sequence[EntityJob]) -> dict[str, str]:
+        if not jobs:  # no face was left to look at
+            rows.settle(entity_id)
+        return self.submit(jobs)
 
     def submit(self, jobs: Iterable[EntityJob]) -> dict[str, str]:
         """Hands pending jobs over; returns what went wrong, by task. Started only once their ids are kept."""
@@ -81,8 +93,9 @@ class JobSubmissionService:
         kept = EntityJob.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
             status=JobStatus.QUEUED, job_id=job_id, backend=self.client.backend, updated_at=timezone.now()
         )
-        if not kept:  # discarded meanwhile
-            self.client.cancel(job_id)
+        if not kept:
+            if not EntityJob.objects.live().filter(job_id=job_id).exists():  # discarded meanwhile
+                self.client.cancel(job_id)
             return None
         if TaskType(job.task_type) in rows.JOB_ID_FIELDS:
             changes = {rows.JOB_ID_FIELDS[TaskType(job.task_type)]: job_id}
@@ -113,76 +126,126 @@ class JobSubmissionService:
             rows.fail_job(job, reason)
             return
         wait = BACKOFF_SECONDS[min(job.attempts, len(BACKOFF_SECONDS) - 1)] * random.uniform(1, 1.5)  # noqa: S311
-        EntityJob.objects.live().filter(pk=job.pk).update(
-            status=JobStatus.PENDING,
+        rows.move_job(
+            job,
+            JobStatus.PENDING,
             job_id=None,
             attempts=job.attempts + 1,
             not_before=timezone.now() + timedelta(seconds=wait),
             error_message=reason,
-            updated_at=timezone.now(),
-        )
-        announce.entities([job.entity_id])
-
-    def ask_for_face_embeddings(self, faces: Sequence[Face], md5: str) -> list[EntityJob]:
-        """Writes the jobs down; `submit` them after the commit."""
-        return EntityJob.objects.bulk_create(
-            self._new_job(face.entity_id, TaskType.FACE_EMBEDDING, md5, face) for face in faces
         )
 
     def model_of(self, task: TaskType) -> str:
         return self.client.capabilities().models[task].name
 
     @transaction.atomic
-    def _claim(self) -> list[int]:
+    def _claim(self, entity_id: int | None = None) -> dict[int, list[EntityJob]]:
+        """Jobs that nobody else submits until their lease ends, by image."""
         locks.hold(DISPATCH_LOCK)
-        room = (self.max_outstanding - EntityJob.objects.live().count()) // len(IMAGE_TASKS)
-        if room <= 0:
-            return []
-        pending = ImageIntelligence.objects.filter(processing_status=ProcessingStatus.PENDING)
-        if connection.features.has_select_for_update_skip_locked:
-            pending = pending.select_for_update(skip_locked=True)
-        claimed = list(pending.order_by("-priority", "pk")[: min(room, BATCH_SIZE)])
-        ImageIntelligence.objects.filter(pk__in=[row.pk for row in claimed]).update(
-            processing_status=ProcessingStatus.PROCESSING, updated_at=timezone.now()
+        paused = paused_tasks()
+        tasks = [task for task in TaskType if task not in paused]
+        claimed: dict[int, list[EntityJob]] = defaultdict(list)
+        for job in _due_again(tasks, entity_id):
+            claimed[job.entity_id].append(job)
+        taken = self._take_rows(tasks, entity_id)
+        self._show_as_taken(taken)
+        for job in self._write_jobs(taken):
+            claimed[job.entity_id].append(job)
+        for row, _ in taken:
+            claimed.setdefault(row.pk, [])
+        announce.entities(claimed)
+        return dict(claimed)
+
+    def _take_rows(
+        self, tasks: Iterable[TaskType], entity_id: int | None
+    ) -> list[tuple[ImageIntelligence, TaskType]]:
+        live = EntityJob.objects.live().values_list("task_type").annotate(Count("pk")).order_by()
+        outstanding = dict(live)
+        taken: list[tuple[ImageIntelligence, TaskType]] = []
+        for task in tasks:
+            room = min(self.max_outstanding - outstanding.get(task, 0), BATCH_SIZE)
+            if room > 0:
+                taken += [(row, task) for row in _take(task, room, entity_id)]
+        return taken
+
+    def _show_as_taken(self, taken: Iterable[tuple[ImageIntelligence, TaskType]]) -> None:
+        """An image task's status follows its job; of faces it says that all of them are asked for."""
+        faces = {row.pk for row, task in taken if task is TaskType.FACE_EMBEDDING}
+        for pks, changes in (
+            ({row.pk for row, _ in taken} - faces, {}),
+            (faces, {STATUS_FIELDS[TaskType.FACE_EMBEDDING]: JobStatus.QUEUED}),
+        ):
+            if pks:
+                ImageIntelligence.objects.filter(pk__in=pks).update(
+                    processing_status=ProcessingStatus.PROCESSING, updated_at=timezone.now(), **changes
+                )
+
+    def _write_jobs(self, taken: Iterable[tuple[ImageIntelligence, TaskType]]) -> list[EntityJob]:
+        rows_of_faces = {row.pk: row for row, task in taken if task is TaskType.FACE_EMBEDDING}
+        faces = Face.objects.filter(entity_id__in=rows_of_faces) if rows_of_faces else ()
+        return EntityJob.objects.bulk_create(
+            [
+                *(self._new_job(row, task) for row, task in taken if task is not TaskType.FACE_EMBEDDING),
+                *(
+                    self._new_job(rows_of_faces[face.entity_id], TaskType.FACE_EMBEDDING, face)
+                    for face in faces
+                ),
+            ]
         )
-        self._write_missing_jobs(claimed)
-        announce.entities(row.pk for row in claimed)
-        return [row.pk for row in claimed]
 
-    def _write_missing_jobs(self, claimed: list[ImageIntelligence]) -> None:
-        """Asking twice for the same task, content and model is a no-op."""
-        entity_ids = [row.pk for row in claimed]
-        md5s = {row.pk: row.md5 for row in claimed}
-        standing = _standing_jobs(entity_ids)
-        wanted = [self._new_job(pk, task, md5s[pk]) for pk in entity_ids for task in IMAGE_TASKS]
-        wanted += [
-            self._new_job(face.entity_id, TaskType.FACE_EMBEDDING, md5s[face.entity_id], face)
-            for face in Face.objects.filter(entity_id__in=entity_ids)
-        ]
-        EntityJob.objects.bulk_create(job for job in wanted if _identity(job) not in standing)
-
-    def _new_job(self, entity_id: int, task: TaskType, md5: str, face: Face | None = None) -> EntityJob:
+    def _new_job(self, row: ImageIntelligence, task: TaskType, face: Face | None = None) -> EntityJob:
         return EntityJob(
-            entity_id=entity_id,
+            entity_id=row.pk,
             face=face,
             task_type=task,
-            md5=md5,
+            md5=row.md5,
             model=self.model_of(task),
             backend=self.client.backend,
+            not_before=_lease(),
         )
 
 
-JobIdentity = tuple[int, int | None, str, str, str]
+def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJob]:
+    """Written down before, and not handed over: put off, or left by a worker that died. They count among the
+    outstanding already, so there is room for them.
+    """
+    due = EntityJob.objects.filter(
+        Q(not_before__isnull=True) | Q(not_before__lte=timezone.now()),
+        status=JobStatus.PENDING,
+        task_type__in=list(tasks),
+        **_of(entity_id),
+    )
+    found = list(
+        due.select_for_update(skip_locked=True, of=("self",))
+        .select_related("face")
+        .order_by("pk")[: BATCH_SIZE * len(TaskType)]
+    )
+    if found:
+        EntityJob.objects.filter(pk__in=[job.pk for job in found]).update(
+            not_before=_lease(), updated_at=timezone.now()
+        )
+    return found
 
 
-def _identity(job: EntityJob) -> JobIdentity:
-    return job.entity_id, job.face_id, job.task_type, job.md5, job.model
+def waiting_rows(task: TaskType) -> QuerySet[ImageIntelligence]:
+    """For which the task is to be asked for, the most urgent first."""
+    unasked = ~Exists(EntityJob.objects.live().filter(entity_id=OuterRef("pk"), task_type=task))
+    return ImageIntelligence.objects.filter(waits_for(task), unasked).order_by("-priority", "pk")
 
 
-def _standing_jobs(entity_ids: list[int]) -> set[JobIdentity]:
-    jobs = EntityJob.objects.filter(entity_id__in=entity_ids)
-    return {_identity(job) for job in jobs.filter(status__in=(*LIVE_JOB_STATUSES, JobStatus.COMPLETED))}
+def _take(task: TaskType, room: int, entity_id: int | None) -> list[ImageIntelligence]:
+    """As many as there is room for; an image's faces are asked for together, and may overfill it once."""
+    waiting = waiting_rows(task).filter(**_of(entity_id))
+    found = list(waiting.select_for_update(skip_locked=True, of=("self",))[:room])
+    if task is not TaskType.FACE_EMBEDDING:
+        return found
+    before = accumulate((row.face_count or 0 for row in found), initial=0)
+    return [row for row, faces in zip(found, before, strict=False) if faces < room]
 
 
-def _due() -> Q:
-    return Q(status=JobStatus.PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=timezone.now()))
+def _of(entity_id: int | None) -> dict[str, int]:
+    return {} if entity_id is None else {"entity_id": entity_id}
+
+
+def _lease() -> datetime:
+    return timezone.now() + timedelta(seconds=LEASE_SECONDS)

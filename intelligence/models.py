@@ -15,7 +15,21 @@ from simple_history.models import HistoricalRecords
 
 from entities import history
 from entities.models import Entity
-from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+from intelligence.vocabulary import (
+    LIVE_JOB_STATUSES,
+    JobStatus,
+    Priority,
+    ProcessingStatus,
+    TaskType,
+)
+
+STATUS_FIELDS = {
+    TaskType.FACE_DETECTION: "face_detection_status",
+    TaskType.CLIP_EMBEDDING: "clip_status",
+    TaskType.DINO_EMBEDDING: "dino_status",
+    TaskType.FACE_EMBEDDING: "face_embedding_status",
+}
+"""Of an image's row. Pending, without a live job, means: to be asked for."""
 
 
 def choices(words: type[Any]) -> list[tuple[str, str]]:
@@ -40,6 +54,9 @@ class EntitySyncState(models.Model):
     # transaction that was open when it was noted (ids below `horizon_transaction`) has ended.
     horizon_version = models.BigIntegerField(default=0)
     horizon_transaction = models.BigIntegerField(default=0)
+    swept_up_to = models.BigIntegerField(
+        default=0, help_text="Id of the entity at which the search for missing work goes on."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -47,6 +64,25 @@ class EntitySyncState(models.Model):
 
     def __str__(self) -> str:
         return f"history read up to {self.last_version}"
+
+
+class TaskPause(models.Model):
+    """While the row is there, no further job of the task is handed to compute."""
+
+    task_type = models.CharField(max_length=32, choices=choices(TaskType), primary_key=True)
+    paused_by = models.CharField(max_length=255, null=True, blank=True)
+    paused_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.task_type} is paused"
+
+
+def waits_for(task: TaskType) -> Q:
+    """Rows for which the task is to be asked for; faces are looked at once they have been found."""
+    waiting = Q(**{STATUS_FIELDS[task]: JobStatus.PENDING})
+    if task is TaskType.FACE_EMBEDDING:
+        waiting &= Q(face_detection_status=JobStatus.COMPLETED)
+    return waiting
 
 
 class ImageIntelligence(models.Model):
@@ -58,7 +94,7 @@ class ImageIntelligence(models.Model):
     md5 = models.CharField(max_length=32)
     version = models.BigIntegerField(help_text="History id of the change that brought this content.")
     image_path = models.CharField(max_length=255)
-    priority = models.SmallIntegerField(default=0, help_text="Higher goes first.")
+    priority = models.SmallIntegerField(default=Priority.UPLOAD, help_text="Higher goes first.")
 
     processing_status = models.CharField(
         max_length=16, choices=choices(ProcessingStatus), default=ProcessingStatus.PENDING
@@ -71,6 +107,12 @@ class ImageIntelligence(models.Model):
     )
     clip_status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
     dino_status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
+    face_embedding_status = models.CharField(
+        max_length=16,
+        choices=choices(JobStatus),
+        default=JobStatus.PENDING,
+        help_text="Of all its faces together.",
+    )
     face_count = models.PositiveIntegerField(
         null=True, blank=True, help_text="0 is a result; null is none yet."
     )
@@ -81,11 +123,10 @@ class ImageIntelligence(models.Model):
     class Meta:
         verbose_name_plural = "image intelligence"
         indexes = [
-            models.Index(
-                F("priority").desc(),
-                "entity",
-                name="intelligence_pending",
-                condition=Q(processing_status=ProcessingStatus.PENDING),
+            # What dispatch reads, in its order.
+            *(
+                models.Index(F("priority").desc(), "entity", name=f"waits_{task}", condition=waits_for(task))
+                for task in TaskType
             ),
             models.Index("processing_status", "updated_at", name="intelligence_status"),
         ]

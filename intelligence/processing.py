@@ -47,7 +47,7 @@ class IntelligenceProcessingService:
             client, storage, settings.COMPUTE_JOBS_OUTSTANDING, settings.COMPUTE_JOB_ATTEMPTS
         )
         appliers: dict[TaskType, Applier] = {
-            TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter, jobs),
+            TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter),
             TaskType.CLIP_EMBEDDING: ImageEmbeddingApplier(clip),
             TaskType.DINO_EMBEDDING: ImageEmbeddingApplier(dino),
             TaskType.FACE_EMBEDDING: FaceEmbeddingApplier(face),

@@ -13,7 +13,7 @@ from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History
 from intelligence import announce, rows, worker_status
 from intelligence.forget import Forgetter
 from intelligence.models import EntitySyncState, ImageIntelligence
-from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus
+from intelligence.vocabulary import Priority
 
 BATCH_SIZE = 1000
 
@@ -36,13 +36,13 @@ class MInsightProcessor:
             number += len(changes)
             with transaction.atomic():
                 locked = EntitySyncState.objects.select_for_update().get(pk=1)
-                self._apply(_last_of_each_entity(changes))
+                self._apply(_last_of_each_entity(changes), Priority.UPLOAD)
                 _advance(locked, seen)
         if number:
             worker_status.pass_ended(state.last_version, seen, number)
         return number
 
-    def reconcile_entities(self, entity_ids: Iterable[int]) -> None:
+    def reconcile_entities(self, entity_ids: Iterable[int], priority: Priority) -> None:
         """By their newest versions, wherever the watermark is."""
         newest = (
             History.objects.filter(id__in=list(entity_ids)).values("id").annotate(newest=Max("history_id"))
@@ -50,7 +50,7 @@ class MInsightProcessor:
         versions = History.objects.filter(history_id__in=[row["newest"] for row in newest])
         changes = [EntityVersionData.from_history(row) for row in versions.values(*SNAPSHOT_FIELDS)]
         with transaction.atomic():
-            self._apply(_last_of_each_entity(changes))
+            self._apply(_last_of_each_entity(changes), priority)
 
     def _read_after(self, version: int) -> list[EntityVersionData]:
         # Outside the transaction: `_advance` needs the ids to be seen before it draws its own number.
@@ -59,16 +59,18 @@ class MInsightProcessor:
             EntityVersionData.from_history(row) for row in newer.values(*SNAPSHOT_FIELDS)[: self.batch_size]
         ]
 
-    def _apply(self, changes: list[EntityVersionData]) -> None:
+    def _apply(self, changes: list[EntityVersionData], priority: Priority) -> None:
         locked = _lock_entities(change.id for change in changes)
         known = ImageIntelligence.objects.in_bulk([change.id for change in changes])
         pictures = [change for change in changes if change.is_picture and change.id in locked]
         self._forget([change.id for change in changes if not change.is_picture or change.id not in locked])
         new_content = [change for change in pictures if _brings_content(change, known.get(change.id))]
         self._forget([change.id for change in new_content if change.id in known])
-        _queue(change for change in new_content if not change.is_deleted)
-        rows.discard_live_jobs(change.id for change in pictures if change.is_deleted)
-        _resume(change for change in pictures if not change.is_deleted)
+        _queue((change for change in new_content if not change.is_deleted), priority)
+        if trashed := [change.id for change in pictures if change.is_deleted]:
+            rows.stop(trashed)
+        if restored := [change.id for change in pictures if not change.is_deleted and change.id in known]:
+            rows.resume(restored)
         unseen = set(known) - {change.id for change in pictures if not change.is_deleted}
         announce.entities(unseen.union(change.id for change in new_content))
 
@@ -94,11 +96,11 @@ def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) ->
     return row is None or (row.md5 != change.md5 and row.version < change.transaction_id)
 
 
-def _queue(changes: Iterable[EntityVersionData]) -> None:
-    ImageIntelligence.objects.bulk_create(_pending_row(change) for change in changes)
+def _queue(changes: Iterable[EntityVersionData], priority: Priority) -> None:
+    ImageIntelligence.objects.bulk_create(_pending_row(change, priority) for change in changes)
 
 
-def _pending_row(picture: EntityVersionData) -> ImageIntelligence:
+def _pending_row(picture: EntityVersionData, priority: Priority) -> ImageIntelligence:
     assert picture.md5 is not None
     assert picture.file_path is not None
     return ImageIntelligence(
@@ -106,16 +108,8 @@ def _pending_row(picture: EntityVersionData) -> ImageIntelligence:
         md5=picture.md5,
         version=picture.transaction_id,
         image_path=picture.file_path,
+        priority=priority,
     )
-
-
-def _resume(changes: Iterable[EntityVersionData]) -> None:
-    """Restored from the trash with work left: what was dropped then is asked for again."""
-    interrupted = ImageIntelligence.objects.filter(
-        pk__in=[change.id for change in changes], processing_status=ProcessingStatus.PROCESSING
-    ).exclude(entity__jobs__status__in=LIVE_JOB_STATUSES)
-    stopped = interrupted.filter(entity__jobs__status=JobStatus.DISCARDED).values_list("pk", flat=True)
-    rows.make_pending(set(stopped))
 
 
 def _advance(state: EntitySyncState, seen: int) -> None:

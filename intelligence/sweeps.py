@@ -7,22 +7,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from entities.models import Entity
-from intelligence import hints, rows
+from intelligence import disagreements, hints, rows
 from intelligence.compute.base import ComputeClient
+from intelligence.disagreements import Span
 from intelligence.jobs import JobSubmissionService
-from intelligence.models import EntityJob, ImageIntelligence
+from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
 from intelligence.reconcile import MInsightProcessor
-from intelligence.vocabulary import IMAGE_TASKS, LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+from intelligence.vocabulary import HANDED_OVER, JobStatus, Priority, ProcessingStatus, TaskType
 
 SILENCE_SECONDS = 30
 """A job that nothing was heard of for this long is asked about again."""
 RUN_DEADLINE_SECONDS = 600
 """A run that takes longer than a task may has died with its worker."""
 BATCH_SIZE = 500
+SPAN = 20_000
+"""Entities that one sweep looks at; the next goes on from there: its cost does not grow with the store."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Sweeper:
     processor: MInsightProcessor
 
     def sweep_jobs(self) -> None:
-        self.jobs.submit(self._touch(_silent(JobStatus.PENDING, SILENCE_SECONDS)))
+        """Jobs that wait to be submitted are not here: dispatch takes them up."""
         self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
         queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
         self._start(queued)
@@ -45,7 +46,7 @@ class Sweeper:
         waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
         self._requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
         self._start(waiting)
-        self.jobs.submit(EntityJob.objects.filter(status=JobStatus.PENDING).select_related("face"))
+        EntityJob.objects.filter(status=JobStatus.PENDING).update(not_before=None)
         self._settle_rows()
 
     def _requeue_runs(self, died: Iterable[EntityJob]) -> None:
@@ -69,13 +70,33 @@ class Sweeper:
             self.client.start(job_ids)
 
     def sweep_images(self) -> int:
-        """Live images without a row, with a row of other content, or with work that nobody was asked for."""
-        behind = _without_current_row()
-        self.processor.reconcile_entities(behind)
-        lacking = set(_unfinished_without_jobs())
-        for task in IMAGE_TASKS:
-            lacking.update(_without_job_of(task, self.jobs.model_of(task)))
-        return len(behind) + rows.make_pending(lacking)
+        """Looks at the next span of images for work that nobody is at; answers how much it found."""
+        state, _ = EntitySyncState.objects.get_or_create(pk=1)
+        span = Span.after(state.swept_up_to, SPAN)
+        found = self._bring_rows(span) + self._ask_for_missing(span) + self._mend_rows(span)
+        EntitySyncState.objects.update(swept_up_to=span.last or 0)
+        return found
+
+    def _bring_rows(self, span: Span) -> int:
+        behind = disagreements.without_current_row(span)
+        for batch in _batches(behind):
+            self.processor.reconcile_entities(batch, Priority.BACKFILL)
+        return len(behind)
+
+    def _ask_for_missing(self, span: Span) -> int:
+        """Of what is done or given up already, also where the model is another one now."""
+        found = sum(rows.resume(batch) for batch in _batches(disagreements.dropped(span)))
+        for task in TaskType:
+            for entity_ids in _batches(disagreements.without_result(span, task, self.jobs.model_of(task))):
+                found += rows.make_pending(entity_ids, task, Priority.REDO)
+        return found
+
+    def _mend_rows(self, span: Span) -> int:
+        disagreements.count_faces_again(span)
+        torn = disagreements.torn_from_their_jobs(span)
+        for entity_id in torn:
+            rows.mirror_jobs(entity_id)
+        return len(torn)
 
     def _touch(self, silent: Iterable[EntityJob]) -> list[EntityJob]:
         """So that the next sweep leaves them alone for a while."""
@@ -84,43 +105,21 @@ class Sweeper:
         return found
 
     def _settle_rows(self) -> None:
-        stuck = ImageIntelligence.objects.filter(
+        """Rows whose last job ended without anybody noticing, or whose work is paused by now."""
+        silent = ImageIntelligence.objects.filter(
             processing_status=ProcessingStatus.PROCESSING,
             updated_at__lt=timezone.now() - timedelta(seconds=SILENCE_SECONDS),
-        ).exclude(entity__jobs__status__in=LIVE_JOB_STATUSES)
-        for entity_id in stuck.values_list("pk", flat=True)[:BATCH_SIZE]:
+        )
+        idle = silent.exclude(entity__jobs__status__in=HANDED_OVER).order_by("updated_at")
+        for entity_id in idle.values_list("pk", flat=True)[:BATCH_SIZE]:
             rows.settle(entity_id)
 
 
 def _silent(status: JobStatus, seconds: int) -> Iterable[EntityJob]:
-    now = timezone.now()
-    due = Q(not_before__isnull=True) | Q(not_before__lte=now)
-    silent = EntityJob.objects.filter(due, status=status, updated_at__lt=now - timedelta(seconds=seconds))
-    return silent.select_related("face").order_by("updated_at")[:BATCH_SIZE]
+    before = timezone.now() - timedelta(seconds=seconds)
+    silent = EntityJob.objects.filter(status=status, updated_at__lt=before)
+    return silent.order_by("updated_at")[:BATCH_SIZE]
 
 
-def _without_current_row() -> list[int]:
-    pictures = Entity.objects.live().images().filter(width__isnull=False)
-    behind = pictures.filter(Q(intelligence__isnull=True) | ~Q(intelligence__md5=F("md5")))
-    return list(behind.order_by("pk").values_list("pk", flat=True)[:BATCH_SIZE])
-
-
-def _without_job_of(task: TaskType, model: str) -> list[int]:
-    """Ended, but never asked of the model that answers this task now."""
-    asked = EntityJob.objects.filter(
-        entity=OuterRef("pk"), task_type=task, md5=OuterRef("md5"), model=model
-    ).exclude(status=JobStatus.DISCARDED)
-    ended = ImageIntelligence.objects.filter(
-        processing_status__in=(ProcessingStatus.COMPLETED, ProcessingStatus.FAILED), entity__is_deleted=False
-    )
-    return list(ended.filter(~Exists(asked)).values_list("pk", flat=True)[:BATCH_SIZE])
-
-
-def _unfinished_without_jobs() -> list[int]:
-    """Processing, but nothing is under way and not all that is needed has ended."""
-    idle = ImageIntelligence.objects.filter(
-        processing_status=ProcessingStatus.PROCESSING,
-        entity__is_deleted=False,
-        updated_at__lt=timezone.now() - timedelta(seconds=RUN_DEADLINE_SECONDS),
-    ).exclude(entity__jobs__status__in=LIVE_JOB_STATUSES)
-    return list(idle.values_list("pk", flat=True)[:BATCH_SIZE])
+def _batches(entity_ids: list[int]) -> Iterable[list[int]]:
+    return (entity_ids[start : start + BATCH_SIZE] for start in range(0, len(entity_ids), BATCH_SIZE))

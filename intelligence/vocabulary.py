@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class TaskType(StrEnum):
@@ -16,10 +16,18 @@ IMAGE_TASKS = (TaskType.FACE_DETECTION, TaskType.CLIP_EMBEDDING, TaskType.DINO_E
 """The tasks that every image gets; a face embedding is asked for each face that detection finds."""
 
 
+class Priority(IntEnum):
+    """By where the work came from; higher goes first."""
+
+    UPLOAD = 30
+    BACKFILL = 20  # found by a sweep, or asked for once more
+    REDO = 10  # done before; the old results serve until then
+
+
 class ProcessingStatus(StrEnum):
     """Where an image stands as a whole."""
 
-    PENDING = "pending"
+    PENDING = "pending"  # nothing of it is under way
     PROCESSING = "processing"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -35,3 +43,5 @@ class JobStatus(StrEnum):
 
 
 LIVE_JOB_STATUSES = (JobStatus.PENDING, JobStatus.QUEUED, JobStatus.IN_PROGRESS)
+HANDED_OVER = (JobStatus.QUEUED, JobStatus.IN_PROGRESS)
+UNFINISHED = (ProcessingStatus.PENDING, ProcessingStatus.PROCESSING)

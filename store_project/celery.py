@@ -18,7 +18,7 @@ BEAT_SCHEDULE = {
     "read history that no event announced": {"task": "intelligence.tasks.reconcile", "schedule": 5.0},
     "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
-    "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 300.0},
+    "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
     "take back statuses that ended a minute ago": {
         "task": "intelligence.tasks.clear_statuses",
         "schedule": 5.0,

@@ -181,7 +181,8 @@ MQTT_TOPIC_PORT = CONFIG.mqtt_topic_port or CONFIG.server_port
 # --- Tasks ------------------------------------------------------------------------------------------------
 
 COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
-COMPUTE_JOBS_OUTSTANDING = 64
+# Of each task: small, so that a fresh upload waits for few of a backlog.
+COMPUTE_JOBS_OUTSTANDING = 24
 COMPUTE_JOB_ATTEMPTS = 3
 
 CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://localhost/"

@@ -52,6 +52,7 @@ def make_intelligence(entity: Entity, **fields: Any) -> ImageIntelligence:
         "face_detection_status": status,
         "clip_status": status,
         "dino_status": status,
+        "face_embedding_status": status,
         "face_count": 0,
     }
     return ImageIntelligence.objects.create(entity=entity, **{**usual, **fields})

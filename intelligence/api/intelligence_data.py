@@ -100,7 +100,8 @@ def _face_statuses(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> list[st
     if row.processing_status == ProcessingStatus.COMPLETED:
         return [JobStatus.COMPLETED] * (row.face_count or 0)
     newest = {job.face_id: job.status for job in jobs if _is_of_a_face(job) and job.md5 == row.md5}
-    return [task_status(status) for status in newest.values()]
+    unasked = (row.face_count or 0) - len(newest)
+    return [*map(task_status, newest.values()), *[JobStatus.PENDING.value] * unasked]
 
 
 def _is_of_a_face(job: EntityJob) -> bool:

@@ -35,8 +35,13 @@ class Pipeline:
 
     def work(self) -> None:
         """Until nothing is left to do."""
-        while self.reconcile() + self.dispatch() or self.started:
+        while self._hand_out() or self.started:
             self.finish(self.run())
+
+    def _hand_out(self) -> int:
+        # Not how much was reconciled: under PostgreSQL that may stay above 0 as long as others are at work.
+        self.reconcile()
+        return self.dispatch()
 
 
 def row_of(entity_id: int) -> ImageIntelligence:

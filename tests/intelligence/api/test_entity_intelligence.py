@@ -8,8 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from entities.models import Entity
-from intelligence import retrieval
-from intelligence.models import EntityJob, ImageIntelligence
+from intelligence import retrieval, rows
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
 from tests.factories import (
     LANDMARKS,
@@ -219,8 +218,7 @@ def test_looking_again_replaces_the_faces(guest: APIClient, pipeline: Pipeline, 
     photo = make_photo()
     pipeline.work()
     before = guest.get(f"/intelligence/entities/{photo.pk}/faces").json()
-    EntityJob.objects.all().delete()
-    ImageIntelligence.objects.update(processing_status=ProcessingStatus.PENDING)
+    rows.make_pending([photo.pk], TaskType.FACE_DETECTION)
 
     pipeline.work()
 
