@@ -7,12 +7,13 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from entities.api.documentation import FORM, MULTIPART, error
+from entities.api.parsers import MultiPartParser
 from entities.api.serializers import milliseconds
 from entities.api.validation import WordBooleanField, validated
 from entities.guest_mode import read_guest_mode, set_guest_mode

@@ -20,7 +20,7 @@ class PreferenceNegotiation(DefaultContentNegotiation):
     ) -> tuple[BaseRenderer, str]:
         try:
             renderer, media_type = super().select_renderer(request, renderers, format_suffix)
-        except (NotAcceptable, Http404):
+        except (NotAcceptable, Http404, TypeError, ValueError):  # the last two: it cannot be parsed
             renderer = next(iter(renderers))
             return renderer, str(renderer.media_type)
         return renderer, media_type

@@ -10,12 +10,13 @@ from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from entities.api.documentation import FORM, MULTIPART, error
+from entities.api.parsers import MultiPartParser
 from entities.api.validation import validated
 from store_project import accounts, keys, tokens
 from store_project.access import Access

@@ -4,6 +4,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from store_project.hostile_headers import readable_bodies
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
 
-application = get_wsgi_application()
+application = readable_bodies(get_wsgi_application())

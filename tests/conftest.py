@@ -19,6 +19,8 @@ from pathlib import Path
 import django
 import pytest
 from django.conf import settings
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import override_settings
 
 import vectors
@@ -64,6 +66,16 @@ def media_root(data_dir: Path) -> Path:
     root = data_dir / "media"
     root.mkdir()
     return root
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """For tests that call the WSGI application: the transaction that they run in outlives each request."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

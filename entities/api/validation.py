@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -58,8 +59,11 @@ def validated(serializer: serializers.BaseSerializer[Any], where: str) -> dict[s
 
 
 def _printable(given: Any) -> Any:
-    """An uploaded file is named, not echoed."""
-    return given if given is None or isinstance(given, str | int | float | bool) else str(given)
+    """What JSON can say. An uploaded file is named, not echoed."""
+    if isinstance(given, str):
+        return given.encode(errors="backslashreplace").decode()  # JSON can spell half a character
+    is_number = isinstance(given, int) or (isinstance(given, float) and math.isfinite(given))
+    return given if given is None or is_number else str(given)
 
 
 def path_id(text: str) -> int:

@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -32,7 +32,7 @@ from entities.api.forms import (
     texts_of,
 )
 from entities.api.pagination import page_of
-from entities.api.parsers import NoFieldsParser
+from entities.api.parsers import MultiPartParser, NoFieldsParser
 from entities.api.serializers import (
     EntityPageSerializer,
     EntitySerializer,

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from entities.api.parsers import JSONParser
 from entities.api.validation import validated
 from intelligence import people
 from intelligence.api.base import IntelligenceViewSet, caller, id_from

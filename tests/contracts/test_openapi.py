@@ -32,7 +32,7 @@ from store_project import accounts, keys
 from store_project.wsgi import application
 from tests.populated import Populated, populate
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
 SMALL = 2**32
 NEEDS_VECTORS = re.compile(r"embedding|similar|^/faces/\{face_id\}$")
