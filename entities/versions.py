@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,12 +94,10 @@ class VersionSummary:
 
 
 def list_versions(entity_id: int) -> list[VersionSummary]:
-    """Oldest first."""
+    """Oldest first; none where there never was such an entity."""
     rows = list(History.objects.filter(id=entity_id).order_by("history_id"))
-    ends = [row.history_id for row in rows[1:]] + [None]
-    return [
-        _summary(number, row, end) for number, (row, end) in enumerate(zip(rows, ends, strict=True), start=1)
-    ]
+    followed_by = zip_longest(rows, (row.history_id for row in rows[1:]))
+    return [_summary(number, row, end) for number, (row, end) in enumerate(followed_by, start=1)]
 
 
 def _summary(number: int, row: Any, end: int | None) -> VersionSummary:

@@ -22,6 +22,20 @@ worker_in_this_process = threading.Event()
 """Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
 
 
+ANSWER_SECONDS = 1.0
+
+
+def workers() -> tuple[str, ...]:
+    """The names of those that answer over a broker. An embedded worker is found by its status instead."""
+    if settings.EMBEDDED_BROKER:
+        return ()
+    try:
+        return tuple(sorted(current_app.control.inspect(timeout=ANSWER_SECONDS).ping() or {}))
+    except (OperationalError, OSError) as error:
+        logger.warning("The broker is away; nobody knows which workers live: %s", error)
+        return ()
+
+
 def send(task: str, *arguments: object, countdown: float | None = None) -> None:
     if settings.EMBEDDED_BROKER and not worker_in_this_process.is_set():
         return

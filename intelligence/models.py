@@ -171,6 +171,8 @@ class EntityJob(models.Model):
         indexes = [
             models.Index("entity", "task_type", "md5", name="job_entity_task"),
             models.Index("status", "updated_at", name="job_live", condition=Q(status__in=LIVE_JOB_STATUSES)),
+            models.Index("completed_at", name="job_ended", condition=Q(completed_at__isnull=False)),
+            models.Index(F("id").desc(), name="job_failed", condition=Q(status=JobStatus.FAILED)),
         ]
         constraints = [
             models.UniqueConstraint(
