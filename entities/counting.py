@@ -1,4 +1,5 @@
-"""How many entities there are, without counting them: for each parent, type and state of deletion.
+"""How many entities there are, without counting them: for each parent, type and state of deletion, and of
+all together for each MIME type too.
 
 In PostgreSQL a number is split over slots, or all uploads would wait for one another to commit.
 """
@@ -7,30 +8,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Sum
+from django.db import connection
+from django.db.models import BigIntegerField
+from django.db.models.expressions import RawSQL
 
 from entities.derived import Derived
-from entities.models import EntityCount
 
+EVERYWHERE = -1
+ROOT = 0
+"""Stand where the id of a parent stands."""
+
+# A collection has no type, which is written as an empty text; so is the MIME type below a parent.
 _TABLE = """
 CREATE TABLE entities_count (
     parent_id bigint NOT NULL,
     type varchar(16) NOT NULL,
+    mime_type varchar(255) NOT NULL,
     is_deleted boolean NOT NULL,
     slot smallint NOT NULL,
     number bigint NOT NULL,
-    PRIMARY KEY (parent_id, type, is_deleted, slot)
+    PRIMARY KEY (parent_id, type, mime_type, is_deleted, slot)
 )
 """
 
 _FILL = [
     "DELETE FROM entities_count",
     """
-INSERT INTO entities_count (parent_id, type, is_deleted, slot, number)
-SELECT -1, COALESCE(type, ''), is_deleted, 0, COUNT(*) FROM entities_entity GROUP BY 2, 3
+INSERT INTO entities_count (parent_id, type, mime_type, is_deleted, slot, number)
+SELECT -1, COALESCE(type, ''), COALESCE(mime_type, ''), is_deleted, 0, COUNT(*)
+FROM entities_entity GROUP BY 2, 3, 4
 UNION ALL
-SELECT COALESCE(parent_id, 0), COALESCE(type, ''), is_deleted, 0, COUNT(*)
-FROM entities_entity GROUP BY 1, 2, 3
+SELECT COALESCE(parent_id, 0), COALESCE(type, ''), '', is_deleted, 0, COUNT(*)
+FROM entities_entity GROUP BY 1, 2, 4
 """,
 ]
 
@@ -39,21 +48,24 @@ FROM entities_entity GROUP BY 1, 2, 3
 
 
 def _add(row: str, difference: int) -> str:
-    kind = f"COALESCE({row}.type, ''), {row}.is_deleted"
+    kind, rest = f"COALESCE({row}.type, '')", f"{row}.is_deleted, 0, {difference}"
     return f"""
-        INSERT INTO entities_count (parent_id, type, is_deleted, slot, number)
-        VALUES (-1, {kind}, 0, {difference}), (COALESCE({row}.parent_id, 0), {kind}, 0, {difference})
+        INSERT INTO entities_count (parent_id, type, mime_type, is_deleted, slot, number)
+        VALUES (-1, {kind}, COALESCE({row}.mime_type, ''), {rest}),
+            (COALESCE({row}.parent_id, 0), {kind}, '', {rest})
         ON CONFLICT DO UPDATE SET number = number + excluded.number;
     """  # noqa: S608  (nothing from outside)
 
 
+_COUNTED = ("parent_id", "type", "mime_type", "is_deleted")
+_OLD, _NEW = (", ".join(f"{age}.{column}" for column in _COUNTED) for age in ("OLD", "NEW"))
 _FORGET_CHILDREN = "DELETE FROM entities_count WHERE parent_id = OLD.id;"
 
 _SQLITE = (
     f"CREATE TRIGGER entities_count_insert AFTER INSERT ON entities_entity BEGIN {_add('NEW', 1)} END",
     f"""
-    CREATE TRIGGER entities_count_update AFTER UPDATE OF parent_id, type, is_deleted ON entities_entity
-    WHEN (OLD.parent_id, OLD.type, OLD.is_deleted) IS NOT (NEW.parent_id, NEW.type, NEW.is_deleted)
+    CREATE TRIGGER entities_count_update AFTER UPDATE OF {", ".join(_COUNTED)} ON entities_entity
+    WHEN ({_OLD}) IS NOT ({_NEW})
     BEGIN {_add("OLD", -1)} {_add("NEW", 1)} END
     """,
     f"""
@@ -80,12 +92,14 @@ def _follow(operation: str, changes: str) -> tuple[str, str]:
         f"""
         CREATE FUNCTION {name}() RETURNS trigger AS $$
         BEGIN
-            INSERT INTO entities_count (parent_id, type, is_deleted, slot, number)
-            SELECT parent, COALESCE(type, ''), is_deleted, pg_backend_pid() % 64, SUM(difference)
-            FROM ({changes}) AS changes, LATERAL (VALUES (-1), (COALESCE(parent_id, 0))) AS parents (parent)
-            GROUP BY 1, 2, 3 HAVING SUM(difference) <> 0
-            ORDER BY 1, 2, 3 -- all lock in one order
-            ON CONFLICT (parent_id, type, is_deleted, slot)
+            INSERT INTO entities_count (parent_id, type, mime_type, is_deleted, slot, number)
+            SELECT parent, COALESCE(type, ''), mime, is_deleted, pg_backend_pid() % 64, SUM(difference)
+            FROM ({changes}) AS changes, LATERAL (
+                VALUES (-1, COALESCE(mime_type, '')), (COALESCE(parent_id, 0), '')
+            ) AS places (parent, mime)
+            GROUP BY 1, 2, 3, 4 HAVING SUM(difference) <> 0
+            ORDER BY 1, 2, 3, 4 -- all lock in one order
+            ON CONFLICT (parent_id, type, mime_type, is_deleted, slot)
             DO UPDATE SET number = entities_count.number + excluded.number;
             {forget if operation == "DELETE" else ""}
             RETURN NULL;
@@ -140,18 +154,34 @@ COUNTS = Derived(
 class Kind:
     """What to count; None leaves a question open."""
 
-    parent_id: int = EntityCount.EVERYWHERE
+    parent_id: int | None = None
     type: str | None = None
+    mime_type: str | None = None
+    """Not together with a parent."""
     is_collection: bool | None = None
     is_deleted: bool | None = None
 
 
 def count(kind: Kind) -> int:
-    rows = EntityCount.objects.filter(parent_id=kind.parent_id)
-    if kind.type is not None:
-        rows = rows.filter(type=kind.type)
+    parent_id = EVERYWHERE if kind.parent_id is None else kind.parent_id
+    wanted = {"parent_id": parent_id, "type": kind.type, "mime_type": kind.mime_type}
+    wanted |= {"is_deleted": kind.is_deleted}
+    conditions = {f"{column} = %s": value for column, value in wanted.items() if value is not None}
     if kind.is_collection is not None:
-        rows = rows.filter(type="") if kind.is_collection else rows.exclude(type="")
-    if kind.is_deleted is not None:
-        rows = rows.filter(is_deleted=kind.is_deleted)
-    return rows.aggregate(number=Sum("number"))["number"] or 0
+        conditions["(type = '') = %s"] = kind.is_collection
+    query = f"SELECT COALESCE(SUM(number), 0) FROM entities_count WHERE {' AND '.join(conditions)}"  # noqa: S608  (columns of our own)
+    with connection.cursor() as cursor:
+        cursor.execute(query, list(conditions.values()))
+        return int(cursor.fetchone()[0])
+
+
+def live_children() -> RawSQL:
+    """For each entity of a query, those directly in it that are not deleted."""
+    return RawSQL(
+        """
+        SELECT CAST(COALESCE(SUM(number), 0) AS bigint) FROM entities_count
+        WHERE entities_count.parent_id = entities_entity.id AND NOT entities_count.is_deleted
+        """,
+        [],
+        output_field=BigIntegerField(),
+    )

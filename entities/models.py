@@ -7,14 +7,12 @@ from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Left
 from simple_history.models import HistoricalRecords
 
-from entities import history, searching
+from entities import counting, history
+from entities.columns import LABEL_HEAD, NEWEST, LabelHead, Unindexed
 
 LABEL_LENGTH = 1024
-LABEL_HEAD = 255
-NEWEST = (F("added_date").desc(), F("id").desc(), F("is_deleted"))
 
 
 class EntityQuerySet(models.QuerySet["Entity"]):
@@ -27,26 +25,15 @@ class EntityQuerySet(models.QuerySet["Entity"]):
 
     def with_children_count(self) -> Self:
         """Adds `children_count`: the direct children that are not deleted."""
-        children = (
-            EntityCount.objects.filter(parent_id=models.OuterRef("pk"), is_deleted=False)
-            .order_by()
-            .values("parent_id")
-            .annotate(live=models.Sum("number"))
-            .values("live")
-        )
-        return self.annotate(children_count=Coalesce(models.Subquery(children), 0))
-
-    def search(self, text: str, *, many: bool = False) -> Self:
-        """Those with `text` in their label or description, in any case; nothing in it has a special meaning.
-
-        `many` says that the first ones in order are found faster by trying than by collecting all.
-        """
-        return self.filter(searching.condition(text, many=many))
+        return self.annotate(children_count=counting.live_children())
 
     def labelled(self, label: str) -> Self:
-        """Collections of exactly this label."""
-        heads = self.alias(label_head=Left("label", LABEL_HEAD))
-        return heads.filter(is_collection=True, label_head=label[:LABEL_HEAD], label=label)
+        """Collections of exactly this label, in no order.
+
+        SQLite would look for an order by its index, and take a label that is known for its head.
+        """
+        labels = self.order_by().alias(label_head=LabelHead("label"), plain_label=Unindexed("label"))
+        return labels.filter(is_collection=True, label_head=label[:LABEL_HEAD], plain_label=label)
 
     def in_order_of(self, ids: Iterable[int]) -> list[Entity]:
         """The entities that exist among `ids`, in the order of `ids`, with one query."""
@@ -117,9 +104,14 @@ class Entity(models.Model):
             ("media_store_write", "Can write to the media store"),
             ("ai_inference_support", "Can ask the compute service for inference"),
         ]
-        # Each list has an index that filters, sorts and counts it without looking at the rows.
+        # Each filter has an index that sorts and counts what it finds without looking at the rows.
         indexes = [
-            models.Index(*NEWEST, name="entity_newest"),
+            # All that filters ask for: several of them together read this, the rows not at all.
+            models.Index(
+                *NEWEST,
+                *("is_collection", "parent", "type", "mime_type", "width", "height", "file_size"),
+                name="entity_newest",
+            ),
             models.Index("parent", *NEWEST, name="entity_parent_newest"),
             models.Index("type", *NEWEST, name="entity_type_newest"),
             models.Index("mime_type", *NEWEST, name="entity_mime_newest"),
@@ -131,7 +123,7 @@ class Entity(models.Model):
             models.Index(*NEWEST, name="collection_newest", condition=Q(is_collection=True)),
             models.Index("parent", *NEWEST, name="collection_parent", condition=Q(is_collection=True)),
             # The head only: PostgreSQL's indexes do not hold a label of full length.
-            models.Index(Left("label", LABEL_HEAD), name="collection_label", condition=Q(is_collection=True)),
+            models.Index(LabelHead("label"), name="collection_label", condition=Q(is_collection=True)),
             models.Index("create_date", name="entity_create_date"),
             models.Index("id", name="entity_deleted", condition=Q(is_deleted=True)),
         ]
@@ -146,27 +138,6 @@ class Entity(models.Model):
 
     def __str__(self) -> str:
         return self.label or f"{self.type or 'collection'} {self.pk}"
-
-
-class EntityCount(models.Model):
-    """How many entities there are of each kind and below each parent. Kept by triggers: see counting.py."""
-
-    EVERYWHERE = -1
-    ROOT = 0
-
-    pk = models.CompositePrimaryKey("parent_id", "type", "is_deleted", "slot")
-    parent_id = models.BigIntegerField(help_text="EVERYWHERE, ROOT, or a collection.")
-    type = models.CharField(max_length=16, help_text="Empty for collections.")
-    is_deleted = models.BooleanField()
-    slot = models.SmallIntegerField(help_text="Writers spread over slots, so as not to wait for each other.")
-    number = models.BigIntegerField()
-
-    class Meta:
-        managed = False
-        db_table = "entities_count"
-
-    def __str__(self) -> str:
-        return f"{self.number} of type {self.type!r} below {self.parent_id}"
 
 
 class DiscardedFile(models.Model):

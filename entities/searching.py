@@ -6,22 +6,31 @@ from collections.abc import Iterator
 from itertools import product
 
 from django.db import connection
-from django.db.models import F, Q
-from django.db.models.expressions import RawSQL
+from django.db.models import Q
+from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.lookups import In
 
 from entities.derived import Derived
 
 INDEXED_LENGTH = 3
 """A shorter text is looked for in each row."""
+ALL_IDS = (0, 2**63 - 1)
 
-_ADD = """
-INSERT INTO entities_search (rowid, label, description) VALUES (NEW.id, NEW.label, NEW.description);
-"""
-_REMOVE = """
-INSERT INTO entities_search (entities_search, rowid, label, description)
-VALUES ('delete', OLD.id, OLD.label, OLD.description);
-"""
+_COLUMNS = "rowid, label, description, trash"
+
+
+def _values(row: str) -> str:
+    """`trash` lets the search leave out what is deleted, and count the rest, without a look at the rows."""
+    return f"{row}.id, {row}.label, {row}.description, CASE WHEN {row}.is_deleted THEN 'del' END"
+
+
+_ADD = f"INSERT INTO entities_search ({_COLUMNS}) VALUES ({_values('NEW')});"  # noqa: S608  (nothing from outside)
+_REMOVE = f"""
+INSERT INTO entities_search (entities_search, {_COLUMNS}) VALUES ('delete', {_values("OLD")});
+"""  # noqa: S608
+_ADD_ALL = f"""
+INSERT INTO entities_search ({_COLUMNS}) SELECT {_values("entities_entity")} FROM entities_entity
+"""  # noqa: S608
 
 SEARCH = Derived(
     name="entities_search",
@@ -29,7 +38,7 @@ SEARCH = Derived(
         "sqlite": [
             """
             CREATE VIRTUAL TABLE entities_search USING fts5(
-                label, description, content='entities_entity', content_rowid='id', tokenize='trigram'
+                label, description, trash, content='', tokenize='trigram'
             )
             """
         ],
@@ -52,8 +61,10 @@ SEARCH = Derived(
         "sqlite": [
             f"CREATE TRIGGER entities_search_insert AFTER INSERT ON entities_entity BEGIN {_ADD} END",
             f"""
-            CREATE TRIGGER entities_search_update AFTER UPDATE OF label, description ON entities_entity
-            WHEN (OLD.label, OLD.description) IS NOT (NEW.label, NEW.description)
+            CREATE TRIGGER entities_search_update AFTER UPDATE OF label, description, is_deleted
+            ON entities_entity
+            WHEN (OLD.label, OLD.description, OLD.is_deleted)
+                IS NOT (NEW.label, NEW.description, NEW.is_deleted)
             BEGIN {_REMOVE} {_ADD} END
             """,
             f"CREATE TRIGGER entities_search_delete AFTER DELETE ON entities_entity BEGIN {_REMOVE} END",
@@ -61,7 +72,10 @@ SEARCH = Derived(
         "postgresql": [],
     },
     fill={
-        "sqlite": ["INSERT INTO entities_search (entities_search) VALUES ('rebuild')"],
+        "sqlite": [
+            "INSERT INTO entities_search (entities_search) VALUES ('delete-all')",
+            _ADD_ALL,
+        ],
         "postgresql": [],
     },
     drop={
@@ -77,28 +91,47 @@ SEARCH = Derived(
 )
 
 
-def condition(text: str, *, many: bool) -> Q:
-    if connection.vendor != "sqlite":
+def condition(text: str, *, column: Combinable, ids: tuple[int, int] | None = None) -> Q:
+    """`column` is the id; `ids`, the first and last that matter, spare the rest of the search."""
+    if not is_indexed(text):
         return _contains(text)
-    if len(text) < INDEXED_LENGTH:
-        return _any(_contains(spelling) for spelling in _spellings(text))
-    quoted = '"{}"'.format(text.replace('"', '""'))
-    found = RawSQL("SELECT rowid FROM entities_search WHERE entities_search MATCH %s", [quoted])
-    # An expression has no index: the rows are read in the order asked for, and tried.
-    return Q(In(F("id") + 0, found)) if many else Q(pk__in=found)
+    found = RawSQL(
+        "SELECT rowid FROM entities_search WHERE entities_search MATCH %s AND rowid BETWEEN %s AND %s",
+        [_pattern(text), *(ids or ALL_IDS)],
+    )
+    return Q(In(column, found))
+
+
+def is_indexed(text: str) -> bool:
+    """Whether a table of its own tells where the text is: SQLite's; PostgreSQL's indexes are no table."""
+    return connection.vendor == "sqlite" and len(text) >= INDEXED_LENGTH
+
+
+def count(text: str, *, live: bool = False, at_most: int | None = None) -> int:
+    """Of an indexed text, without a look at the rows."""
+    query = "SELECT 1 FROM entities_search WHERE entities_search MATCH %s"
+    if at_most is not None:
+        query += f" LIMIT {at_most:d}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM ({query})", [_pattern(text, live=live)])  # noqa: S608  (nothing from outside)
+        return int(cursor.fetchone()[0])
+
+
+def _pattern(text: str, *, live: bool = False) -> str:
+    quoted = '{{label description}} : "{}"'.format(text.replace('"', '""'))
+    return f'({quoted}) NOT trash : "del"' if live else quoted
 
 
 def _contains(text: str) -> Q:
-    return Q(label__icontains=text) | Q(description__icontains=text)
+    whole = Q()
+    for spelling in _spellings(text) if connection.vendor == "sqlite" else [text]:
+        whole |= Q(label__icontains=spelling) | Q(description__icontains=spelling)
+    return whole
 
 
 def _spellings(text: str) -> Iterator[str]:
     """SQLite itself knows the case of ASCII letters only."""
-    return ("".join(letters) for letters in product(*({c, c.lower(), c.upper()} for c in text)))
-
-
-def _any(conditions: Iterator[Q]) -> Q:
-    whole = Q()
-    for one in conditions:
-        whole |= one
-    return whole
+    return (
+        "".join(letters)
+        for letters in product(*({c} if c.isascii() else {c, c.lower(), c.upper()} for c in text))
+    )

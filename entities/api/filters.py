@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import F
 from django_filters import CharFilter, Filter, FilterSet  # type: ignore[import-untyped]
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
-from entities import counting
+from entities import counting, searching
 from entities.api.serializers import EPOCH, MILLISECOND
 from entities.api.validation import FALSE_WORDS, MAX_ID, TRUE_WORDS, InvalidRequestError
-from entities.models import Entity, EntityCount, EntityQuerySet
+from entities.columns import Unindexed
+from entities.models import Entity, EntityQuerySet
 
 LAST_MILLISECOND = (datetime.max.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // MILLISECOND - 1
 
-
-COUNTED = {"parent_id", "type", "is_collection", "exclude_deleted"}
+COUNTED = {"parent_id", "type", "mime_type", "is_collection", "exclude_deleted"}
 
 
 class WordBooleanFormField(forms.Field):
@@ -62,11 +65,35 @@ class MomentFilter(Filter):  # type: ignore[misc]  # untyped package
     field_class = MomentFormField
 
 
+class UntilFilter(MomentFilter):
+    """Clients see milliseconds, so the whole of the last one counts."""
+
+    def filter(self, entities: EntityQuerySet, moment: datetime) -> EntityQuerySet:
+        return entities.filter(**{f"{self.field_name}__lt": moment + MILLISECOND})
+
+
+class ParentFilter(WholeNumberFilter):
+    def filter(self, entities: EntityQuerySet, parent_id: int) -> EntityQuerySet:
+        if parent_id == counting.ROOT:
+            return entities.filter(**{f"{self.field_name}__isnull": True})
+        return entities.filter(**{self.field_name: parent_id})
+
+
+class LiveFilter(WordBooleanFilter):
+    def filter(self, entities: EntityQuerySet, exclude_deleted: bool) -> EntityQuerySet:  # noqa: FBT001  (the package's call)
+        return entities.live() if exclude_deleted else entities
+
+
+class TextFilter(CharFilter):  # type: ignore[misc]  # untyped package
+    ids: tuple[int, int] | None = None
+    """The first and last id that matter."""
+
+    def filter(self, entities: EntityQuerySet, text: str) -> EntityQuerySet:
+        return entities.filter(searching.condition(text, column=F(self.field_name), ids=self.ids))
+
+
 class EntityFilterSet(FilterSet):  # type: ignore[misc]  # untyped package
     """All that is given must hold. Empty means not given."""
-
-    finds_many = False
-    """Known once they are counted, for the search."""
 
     class Meta:
         model = Entity
@@ -86,44 +113,62 @@ class EntityFilterSet(FilterSet):  # type: ignore[misc]  # untyped package
     date_from = MomentFilter(
         field_name="added_date", lookup_expr="gte", help_text="Added then or later; milliseconds since 1970."
     )
-    date_to = MomentFilter(method="filter_until", help_text="Added then or earlier; milliseconds since 1970.")
-    parent_id = WholeNumberFilter(
-        method="filter_parent", help_text="Direct children; 0: those without a parent."
+    date_to = UntilFilter(
+        field_name="added_date", help_text="Added then or earlier; milliseconds since 1970."
     )
+    parent_id = ParentFilter(field_name="parent", help_text="Direct children; 0: those without a parent.")
     is_collection = WordBooleanFilter(help_text="Only collections, or only files.")
-    exclude_deleted = WordBooleanFilter(
-        method="filter_live", help_text="Leave the trash out; what lies below a deleted collection stays."
+    exclude_deleted = LiveFilter(
+        field_name="is_deleted", help_text="Leave the trash out; what lies below a deleted collection stays."
     )
-    search_query = CharFilter(
-        strip=False, method="filter_text", help_text="A part of the label or description, in any case."
+    search_query = TextFilter(
+        field_name="id", strip=False, help_text="A part of the label or description, in any case."
     )
-
-    def filter_until(self, entities: EntityQuerySet, _name: str, moment: datetime) -> EntityQuerySet:
-        """Clients see milliseconds, so the whole of the last one counts."""
-        return entities.filter(added_date__lt=moment + MILLISECOND)
-
-    def filter_parent(self, entities: EntityQuerySet, _name: str, parent_id: int) -> EntityQuerySet:
-        if parent_id == EntityCount.ROOT:
-            return entities.filter(parent__isnull=True)
-        return entities.filter(parent_id=parent_id)
-
-    def filter_live(self, entities: EntityQuerySet, _name: str, exclude_deleted: bool) -> EntityQuerySet:  # noqa: FBT001  (the package's call)
-        return entities.live() if exclude_deleted else entities
-
-    def filter_text(self, entities: EntityQuerySet, _name: str, text: str) -> EntityQuerySet:
-        return entities.search(text, many=self.finds_many)
 
     def given(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = self.form.cleaned_data
         return {name: value for name, value in cleaned.items() if value not in {None, ""}}
 
-    def narrow(self, entities: EntityQuerySet) -> EntityQuerySet:
-        narrowed: EntityQuerySet = self.filter_queryset(entities)
-        return narrowed
+    def narrow(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        without_index: Collection[str] = (),
+        ids: tuple[int, int] | None = None,
+    ) -> EntityQuerySet:
+        """By the filters of these names, or by all. `without_index` are those whose indexes are not to be
+        chosen; `ids`, the first and last that matter, spare a search the rest.
+        """
+        plain = {self.filters[name].field_name for name in without_index}
+        entities = Entity.objects.alias(**{f"plain_{field}": Unindexed(field) for field in plain})
+        for name, value in self.given().items():
+            if names is None or name in names:
+                entities = self._condition(name, name in without_index, ids).filter(entities, value)
+        return entities
 
-    def count(self) -> int:
-        kind = _kind(self.given())
-        return self.narrow(Entity.objects.all()).count() if kind is None else counting.count(kind)
+    def _condition(self, name: str, is_plain: bool, ids: tuple[int, int] | None) -> Filter:  # noqa: FBT001
+        condition = copy(self.filters[name])
+        if is_plain:
+            condition.field_name = f"plain_{condition.field_name}"
+        if isinstance(condition, TextFilter):
+            condition.ids = ids
+        return condition
+
+    def counted(self, names: Collection[str] | None = None) -> int | None:
+        """How many these filters leave, or all, where that is known without looking for them."""
+        given = {name: value for name, value in self.given().items() if names is None or name in names}
+        parent_id = given.get("parent_id")
+        if given.keys() - COUNTED or (parent_id is not None and (parent_id < 0 or "mime_type" in given)):
+            return None
+        return counting.count(
+            counting.Kind(
+                parent_id=parent_id,
+                type=given.get("type"),
+                mime_type=given.get("mime_type"),
+                is_collection=given.get("is_collection"),
+                is_deleted=False if given.get("exclude_deleted") else None,
+            )
+        )
 
 
 FILTER_PARAMETERS = [
@@ -134,19 +179,6 @@ FILTER_PARAMETERS = [
     )
     for name, declared in EntityFilterSet.base_filters.items()
 ]
-
-
-def _kind(given: dict[str, Any]) -> counting.Kind | None:
-    """None where the filters ask for more than is kept count of."""
-    parent_id = given.get("parent_id")
-    if given.keys() - COUNTED or (parent_id is not None and parent_id < 0):
-        return None
-    return counting.Kind(
-        parent_id=EntityCount.EVERYWHERE if parent_id is None else parent_id,
-        type=given.get("type"),
-        is_collection=given.get("is_collection"),
-        is_deleted=False if given.get("exclude_deleted") else None,
-    )
 
 
 def valid_filters(request: Request) -> EntityFilterSet:

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from entities.api.filters import EntityFilterSet
+from entities.api.plans import Plan
 from entities.models import Entity, EntityQuerySet
-
-MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,9 @@ def page_of(
     filters: EntityFilterSet, entities: EntityQuerySet, *, page: int, page_size: int
 ) -> tuple[list[Entity], Pagination]:
     """A page of `entities`, newest first. One that is past the end is empty."""
-    total = filters.count()
-    filters.finds_many = total > MANY
-    start = (page - 1) * page_size
-    ids: list[int] = []
-    if start < total:  # the index alone tells the ids, however many pages are skipped
-        newest = filters.narrow(Entity.objects.all()).values_list("pk", flat=True)
-        ids = list(newest[start : start + page_size])
+    plan = Plan.of(filters)
+    # An index alone tells the ids, however many pages are skipped.
+    ids = plan.newest(start=(page - 1) * page_size, end=page * page_size)
     return entities.with_children_count().in_order_of(ids), Pagination.of(
-        page=page, page_size=page_size, total=total
+        page=page, page_size=page_size, total=plan.total
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from entities import services
-from entities.api import pagination
+from entities.api import plans
 from entities.models import Entity
-from tests.entities.api.client import Api
+from tests.entities.api.client import Api, trash
 from tests.factories import make_collection, make_photo
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that the database is asked with depends on how much is found."""
     if request.param == "many hits":
-        monkeypatch.setattr(pagination, "MANY", 0)
+        monkeypatch.setattr(plans, "FEW_UNSORTED", -1)
 
 
 def test_it_works(api: Api) -> None:
@@ -84,6 +84,27 @@ def test_it_joins_other_filters(api: Api) -> None:
     make_photo(2, label="mountain", parent_id=album.pk)
     assert api.ids(search_query="beach", parent_id=album.pk) == [photo.pk]
     assert api.ids(search_query="beach", is_collection="true") == [album.pk]
+
+
+def test_the_trash_is_left_out_where_that_is_asked_for(api: Api) -> None:
+    kept, deleted = make_collection("beach del"), make_collection("beach")
+    trash(deleted)
+    found = api.get("/entities", search_query="beach", exclude_deleted="true").json()
+    assert ([item["id"] for item in found["items"]], found["pagination"]["total_items"]) == ([kept.pk], 1)
+    assert api.ids(search_query="beach") == [deleted.pk, kept.pk]
+
+    services.patch_entity(deleted.pk, {"is_deleted": False})
+    assert api.ids(search_query="beach", exclude_deleted="true") == [deleted.pk, kept.pk]
+    assert api.ids(search_query="del", exclude_deleted="true") == [kept.pk]
+
+
+def test_what_is_found_only_among_the_oldest(api: Api) -> None:
+    """Though the search looks among the newest first."""
+    albums = [make_collection(f"beach {number}").pk for number in range(3)]
+    for number in range(30):
+        make_collection(f"mountain {number}")
+    found = [api.get("/entities", search_query="beach", page=page, page_size=2).json() for page in (1, 2)]
+    assert [[item["id"] for item in page["items"]] for page in found] == [albums[:0:-1], albums[:1]]
 
 
 def test_it_follows_every_change(api: Api) -> None:
