@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -37,6 +40,7 @@ NOT_ALLOWED = error("The permission for this is missing; the text names it.")
 UNKNOWN = error("There is none of this number.")
 WRONG = OpenApiResponse(FaultsSerializer, "What was sent is not as it should be.")
 
+EXAMPLES = Path(__file__).with_name("examples.json")
 ID = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID}
 
 
@@ -48,12 +52,16 @@ class StoreSchema(AutoSchema):
         for parameter in parameters:
             if parameter["name"].endswith("_id"):
                 parameter |= {"schema": ID, "description": "Its number."}
+            else:
+                parameter["description"] = "Its name, without a path."
         return parameters
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         responses: dict[str, Any] = super()._get_response_bodies(direction)
         for code, described in self._errors().items():
             responses.setdefault(code, self._get_response_for_code(described, code))
+        for response in responses.values():
+            response["description"] = response["description"] or "What was asked for."
         return dict(sorted(responses.items()))
 
     def _errors(self) -> dict[str, OpenApiResponse]:
@@ -82,14 +90,45 @@ def spell_without_slash(result: dict[str, Any], **_options: Any) -> dict[str, An
     return result
 
 
+def newer_spelling(path: str) -> str:
+    return path.replace("/config", "/pref") if "/config" in path else f"/intelligence{path}"
+
+
 def mark_older_spellings(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
     """Some operations are spoken at two paths; the one to use comes first in the pages."""
     paths = result["paths"]
-    for path, item in paths.items():
-        newer = path.replace("/config", "/pref") if "/config" in path else f"/intelligence{path}"
-        for method, operation in item.items():
-            if operation["summary"] == paths.get(newer, {}).get(method, {}).get("summary"):
-                operation["deprecated"] = True
-                operation["tags"] = ["older spellings"]
-                operation["description"] = f"As `{newer}`. {operation['description']}"
+    for path, method, operation in _operations(result):
+        newer = newer_spelling(path)
+        if operation["summary"] == paths.get(newer, {}).get(method, {}).get("summary"):
+            operation["deprecated"] = True
+            operation["tags"] = ["older spellings"]
+            operation["description"] = f"As `{newer}`. {operation['description']}"
     return result
+
+
+def add_examples(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
+    """What the server answered once; a test asks again."""
+    examples = json.loads(EXAMPLES.read_text())
+    for path, method, operation in _operations(result):
+        spelt = newer_spelling(path) if operation.get("deprecated") else path
+        example = examples.get(f"{method.upper()} {spelt}", {})
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] in example.get("query", {}):
+                parameter["example"] = example["query"][parameter["name"]]
+        if "request" in example:
+            _show(operation["requestBody"], example["request"])
+        for code in {"200", "201"} & operation["responses"].keys():
+            if "answer" in example:
+                _show(operation["responses"][code], example["answer"])
+    return result
+
+
+def _operations(result: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in result["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def _show(described: dict[str, Any], example: Any) -> None:
+    for content in described["content"].values():
+        content["example"] = example

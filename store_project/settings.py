@@ -169,6 +169,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "store_project.documentation.spell_without_slash",
         "store_project.documentation.mark_older_spellings",
+        "store_project.documentation.add_examples",
     ],
 }
 

@@ -27,8 +27,10 @@ NOT_STORED = {"Cache-Control": "no-store"}
 
 
 class LoginFormSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=150, trim_whitespace=False)
-    password = serializers.CharField(max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False)
+    username = serializers.CharField(max_length=150, trim_whitespace=False, help_text="Of a user.")
+    password = serializers.CharField(
+        max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, help_text="As it is, spaces included."
+    )
 
 
 class TokenSerializer(serializers.Serializer[Any]):

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from entities.guest_mode import set_guest_mode
 from entities.models import Entity
 from intelligence.models import Face, FaceMatch, KnownPerson
 from intelligence.vocabulary import JobStatus, TaskType
@@ -52,8 +53,10 @@ def populate() -> Populated:
     for photo in photos:
         make_intelligence(photo, face_count=1)
         make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.COMPLETED)
+    admin = User.objects.create_superuser("ada", password="a password of hers")
+    set_guest_mode(is_on=True, by=str(admin.pk))
     return Populated(
-        admin=User.objects.create_superuser("ada", password="a password of hers"),
+        admin=admin,
         photos=photos,
         faces=faces,
         ids={

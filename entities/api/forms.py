@@ -104,7 +104,9 @@ def file_of(form: dict[str, Any]) -> IncomingFile | None:
 
 class PageSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, default=1, help_text="One past the end is empty.")
-    page_size = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    page_size = serializers.IntegerField(
+        min_value=1, max_value=100, default=20, help_text="How many entities a page holds."
+    )
     version = serializers.IntegerField(
         required=False,
         help_text="Show each entity as this version of it was, and leave out those without it.",

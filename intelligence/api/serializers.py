@@ -158,4 +158,4 @@ class TextField(serializers.CharField):
 
 
 class PersonNameSerializer(serializers.Serializer[Any]):
-    name = TextField(max_length=255)
+    name = TextField(max_length=255, help_text="What to call the person.")

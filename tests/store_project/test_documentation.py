@@ -10,8 +10,13 @@ from drf_spectacular.generators import SchemaGenerator
 
 
 @pytest.fixture(scope="module")
-def paths() -> Any:
-    return SchemaGenerator().get_schema(request=None, public=True)["paths"]
+def schema() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+@pytest.fixture(scope="module")
+def paths(schema: Any) -> Any:
+    return schema["paths"]
 
 
 def test_it_works(tmp_path: Path) -> None:
@@ -42,3 +47,27 @@ def test_errors_are_described(paths: Any) -> None:
 def test_callers_are_known_by_token_or_session(paths: Any) -> None:
     assert {"bearer": []} in paths["/entities"]["get"]["security"]
     assert {"session": []} in paths["/entities"]["get"]["security"]
+
+
+def test_every_operation_explains_itself(paths: Any) -> None:
+    for path, item in paths.items():
+        for method, operation in item.items():
+            told = [operation["summary"], operation["description"]]
+            told += [parameter.get("description") for parameter in operation.get("parameters", [])]
+            told += [response["description"] for response in operation["responses"].values()]
+            assert all(told), (method, path, told)
+
+
+def test_every_field_of_a_request_explains_itself(schema: Any) -> None:
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            for content in operation.get("requestBody", {"content": {}})["content"].values():
+                name = content["schema"]["$ref"].rpartition("/")[2]
+                for field, described in schema["components"]["schemas"][name]["properties"].items():
+                    assert described.get("description"), (method, path, field)
+
+
+def test_older_spellings_stand_apart(paths: Any) -> None:
+    older = {path for path, item in paths.items() for told in item.values() if told.get("deprecated")}
+    assert {"/admin/config", "/known-persons", "/faces/{face_id}/similar"} <= older
+    assert not older & {"/entities", "/entities/{entity_id}", "/admin/pref", "/faces/{face_id}"}
