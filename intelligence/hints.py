@@ -77,5 +77,9 @@ def infer(job_ids: Sequence[str]) -> None:
     send("infer", list(job_ids))
 
 
+def forget_job(job_id: str) -> None:
+    send("forget_job", job_id)
+
+
 def finish_job(job_id: str) -> None:
     send("finish_job", job_id)

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from entities import locks
 from entities.storage import EntityStorageService
-from intelligence import announce, rows
-from intelligence.compute.base import ComputeClient, ComputeError
+from intelligence import announce, hints, rows
+from intelligence.compute.base import ComputeClient, ComputeError, ComputeUnavailableError
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence, waits_for
 from intelligence.pauses import paused_tasks
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
@@ -27,8 +27,12 @@ BATCH_SIZE = 16
 """Rows claimed at once: small, so that the first image is under way while the rest are written down."""
 LEASE_SECONDS = 60
 """For handing over one batch. Whoever takes longer does nothing wrong: the key makes a repeat harmless."""
+UPLOAD_LEASE_SECONDS = 300
+"""For handing over one image to a service, which knows no keys."""
 
 BACKOFF_SECONDS = (5, 30, 120, 600)
+AWAY_SECONDS = 30
+"""Before a service that did not answer is offered the job again; for as long as it takes."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ class JobSubmissionService:
         for job in jobs:
             try:
                 submitted.append(self._submit_one(job))
+            except ComputeUnavailableError as error:
+                errors[job.task_type] = str(error)
+                self.put_off(job, str(error), counts=False)
             except ComputeError as error:
                 errors[job.task_type] = str(error)
                 self.put_off(job, str(error), permanent=error.permanent)
@@ -87,21 +94,50 @@ class JobSubmissionService:
         return errors
 
     def _submit_one(self, job: EntityJob) -> str | None:
+        if not self.client.runs_here and not self._renew_lease(job):
+            return None
         job_id = self.client.submit(
             TaskType(job.task_type), self._image_of(job), {}, str(job.idempotency_key)
         )
-        kept = EntityJob.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
-            status=JobStatus.QUEUED, job_id=job_id, backend=self.client.backend, updated_at=timezone.now()
-        )
-        if not kept:
-            if not EntityJob.objects.live().filter(job_id=job_id).exists():  # discarded meanwhile
-                self.client.cancel(job_id)
+        if not self._keep_id(job, job_id):  # discarded meanwhile, or handed over by somebody else
+            if not EntityJob.objects.live().filter(job_id=job_id).exists():
+                self._drop(job_id)
             return None
         if TaskType(job.task_type) in rows.JOB_ID_FIELDS:
             changes = {rows.JOB_ID_FIELDS[TaskType(job.task_type)]: job_id}
             rows.show_on_row(job, JobStatus.QUEUED, **changes)
         announce.entities([job.entity_id])
         return job_id
+
+    def _renew_lease(self, job: EntityJob) -> bool:
+        """An upload takes its time, and a service makes another job of each: so none begins under a lease
+        that may have ended, and gone to somebody else.
+        """
+        held = EntityJob.objects.filter(pk=job.pk, status=JobStatus.PENDING, not_before=job.not_before)
+        job.not_before = timezone.now() + timedelta(seconds=UPLOAD_LEASE_SECONDS)
+        return bool(held.update(not_before=job.not_before))
+
+    def _drop(self, job_id: str) -> None:
+        if self.client.runs_here:
+            self.client.cancel(job_id)
+        else:
+            hints.forget_job(job_id)
+
+    def _keep_id(self, job: EntityJob, job_id: str) -> bool:
+        """One of those who submit the same job wins."""
+        try:
+            with transaction.atomic():
+                return bool(
+                    EntityJob.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
+                        status=JobStatus.QUEUED,
+                        job_id=job_id,
+                        not_before=None,
+                        backend=self.client.backend,
+                        updated_at=timezone.now(),
+                    )
+                )
+        except IntegrityError as error:
+            raise ComputeError(f"Compute gave the id {job_id} of another job.") from error
 
     def _image_of(self, job: EntityJob) -> Path:
         try:
@@ -120,17 +156,23 @@ class JobSubmissionService:
             raise ValueError("The image has other content by now.")
         return self.storage.resolve(row.image_path)
 
-    def put_off(self, job: EntityJob, reason: str, *, permanent: bool = False) -> None:
-        """Back to pending until a later time, or failed with the reason after the last attempt."""
-        if permanent or job.attempts + 1 >= self.max_attempts:
+    def put_off(self, job: EntityJob, reason: str, *, permanent: bool = False, counts: bool = True) -> None:
+        """Back to pending until a later time, or failed with the reason after the last attempt that counts.
+
+        Not if the job was put off and submitted again meanwhile: then it is another one that is spoken of.
+        """
+        attempts = job.attempts + counts
+        if permanent or attempts >= self.max_attempts:
             rows.fail_job(job, reason)
             return
-        wait = BACKOFF_SECONDS[min(job.attempts, len(BACKOFF_SECONDS) - 1)] * random.uniform(1, 1.5)  # noqa: S311
+        seconds = BACKOFF_SECONDS[min(job.attempts, len(BACKOFF_SECONDS) - 1)] if counts else AWAY_SECONDS
+        wait = seconds * random.uniform(1, 1.5)  # noqa: S311
         rows.move_job(
             job,
             JobStatus.PENDING,
             job_id=None,
-            attempts=job.attempts + 1,
+            attempts=attempts,
+            started_at=None,
             not_before=timezone.now() + timedelta(seconds=wait),
             error_message=reason,
         )
@@ -221,9 +263,12 @@ def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJ
         .order_by("pk")[: BATCH_SIZE * len(TaskType)]
     )
     if found:
+        lease = _lease()
         EntityJob.objects.filter(pk__in=[job.pk for job in found]).update(
-            not_before=_lease(), updated_at=timezone.now()
+            not_before=lease, updated_at=timezone.now()
         )
+        for job in found:
+            job.not_before = lease
     return found
 
 

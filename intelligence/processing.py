@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from intelligence.callbacks import JobCallbackHandler
 from intelligence.compute.base import ComputeClient, StartJobs
 from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
+from intelligence.polling import JobPoller
 from intelligence.reconcile import MInsightProcessor
 from intelligence.sweeps import Sweeper
 from intelligence.vocabulary import TaskType
@@ -32,6 +34,7 @@ class IntelligenceProcessingService:
     jobs: JobSubmissionService
     callbacks: JobCallbackHandler
     sweeper: Sweeper
+    poller: JobPoller
 
     @classmethod
     def create(cls) -> Self:
@@ -57,8 +60,15 @@ class IntelligenceProcessingService:
             client=client,
             processor=processor,
             jobs=jobs,
-            callbacks=JobCallbackHandler(client, jobs, appliers),
+            callbacks=JobCallbackHandler(
+                client,
+                jobs,
+                appliers,
+                deadline=timedelta(seconds=settings.COMPUTE_JOB_DEADLINE_SECONDS),
+                delete_ended=settings.COMPUTE_DELETE_ENDED_JOBS,
+            ),
             sweeper=Sweeper(client, jobs, processor),
+            poller=JobPoller(client),
         )
 
     def shutdown(self) -> None:

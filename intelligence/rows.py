@@ -42,15 +42,17 @@ def lock_entity(entity_id: int) -> Entity | None:
 
 @transaction.atomic
 def move_job(job: EntityJob, status: JobStatus, **changes: object) -> bool:
-    """False if the job was not live any more: then somebody else has ended it, and nothing is changed.
+    """False if the job was not live any more, or is by now another one at compute: nothing is changed.
 
     An end makes room, so it asks for more to be handed out.
     """
     if status not in LIVE_JOB_STATUSES:
         changes.setdefault("completed_at", timezone.now())
         transaction.on_commit(hints.dispatch)
-    moved = EntityJob.objects.filter(pk=job.pk, status__in=LIVE_JOB_STATUSES).update(
-        status=status, updated_at=timezone.now(), **changes
+    moved = (
+        EntityJob.objects.live()
+        .filter(pk=job.pk, job_id=job.job_id)
+        .update(status=status, updated_at=timezone.now(), **changes)
     )
     if moved:
         show_on_row(job, status)

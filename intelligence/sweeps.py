@@ -33,19 +33,21 @@ class Sweeper:
     processor: MInsightProcessor
 
     def sweep_jobs(self) -> None:
-        """Jobs that wait to be submitted are not here: dispatch takes them up."""
-        self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
-        queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
-        self._start(queued)
-        for job in queued:
-            hints.finish_job(job.job_id or "")
+        """Jobs that wait to be submitted are not here: dispatch takes them up; the poller asks a service."""
+        if self.client.runs_here:
+            self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
+            queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
+            self._start(queued)
+            for job in queued:
+                hints.finish_job(job.job_id or "")
         self._settle_rows()
 
     def recover_interrupted(self) -> None:
         """At the start of the only process: whatever was running here has died with the one before."""
-        waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
-        self._requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
-        self._start(waiting)
+        if self.client.runs_here:
+            waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
+            self._requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
+            self._start(waiting)
         EntityJob.objects.filter(status=JobStatus.PENDING).update(not_before=None)
         self._settle_rows()
 

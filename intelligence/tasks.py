@@ -6,6 +6,7 @@ newer one has asked for.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -13,14 +14,19 @@ from celery import Task, shared_task
 from django.db import DatabaseError
 
 from intelligence import announce, hints, rows
+from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.models import EntityJob
 from intelligence.processing import get_processing
 from vectors import VectorsUnavailableError
 
+logger = logging.getLogger(__name__)
+
 PASSING = (DatabaseError, OSError, VectorsUnavailableError)
 """Errors that may be gone at the next try."""
 FINISH_RETRIES = 6
+FORGET_RETRIES = 3
+FORGET_WAIT_SECONDS = 30
 SPOOL_KEPT = timedelta(days=7)
 """Longer than any queue: a job that is purged while it waits is only submitted again."""
 
@@ -62,6 +68,24 @@ def _fail(job_id: str, error: Exception) -> None:
     job = EntityJob.objects.filter(job_id=job_id).first()
     if job is not None:
         rows.fail_job(job, f"The result could not be stored: {error}")
+
+
+@shared_task(bind=True)
+def forget_job(self: Task[Any, Any], job_id: str, *_later: object) -> None:
+    """Deletes an ended or unwanted job on the service that ran it."""
+    try:
+        get_processing().client.cancel(job_id)
+    except ComputeError as error:
+        if self.request.retries >= FORGET_RETRIES:
+            logger.warning("Job %s stays on the compute service: %s", job_id, error)
+            return
+        wait = FORGET_WAIT_SECONDS * 2**self.request.retries
+        raise self.retry(exc=error, countdown=wait, max_retries=FORGET_RETRIES) from error
+
+
+@shared_task
+def poll_jobs(*_later: object) -> None:
+    get_processing().poller.poll()
 
 
 @shared_task

@@ -18,6 +18,7 @@ BEAT_SCHEDULE = {
     "read history that no event announced": {"task": "intelligence.tasks.reconcile", "schedule": 5.0},
     "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
+    "ask the compute service about its jobs": {"task": "intelligence.tasks.poll_jobs", "schedule": 5.0},
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
     "take back statuses that ended a minute ago": {
         "task": "intelligence.tasks.clear_statuses",

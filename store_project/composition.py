@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from intelligence.compute.base import ComputeClient, ComputeError, ComputeSettings, StartJobs
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from intelligence.compute.base import (
+    ComputeClient,
+    ComputeError,
+    ComputeSettings,
+    ServiceSettings,
+    StartJobs,
+)
 from store_project.config import ConfigError, MInsightConfig, load
+
+if TYPE_CHECKING:  # httpx is an extra: it is loaded where it is asked for
+    from intelligence.compute.remote import RemoteComputeClient
 
 
 def compute_settings(config: MInsightConfig) -> ComputeSettings:
@@ -20,16 +32,46 @@ def compute_settings(config: MInsightConfig) -> ComputeSettings:
 
 
 def compute_client(start_jobs: StartJobs) -> ComputeClient:
+    """The remote one where a service is named."""
     config = load(MInsightConfig)
     if config.compute_service_url:
-        raise ConfigError(
-            "COMPUTE_SERVICE_URL: a remote compute service is not spoken to yet; leave it empty."
-        )
+        return remote_client(config, start_jobs)
     try:
         return _client_of(config.compute_backend, compute_settings(config), start_jobs)
     except ComputeError as error:
         sizes = "CLIP_VECTOR_SIZE, DINO_VECTOR_SIZE, FACE_VECTOR_SIZE"
         raise ConfigError(f"Compute cannot start: {error} ({sizes})") from error
+
+
+def remote_client(config: MInsightConfig, start_jobs: StartJobs) -> RemoteComputeClient:
+    try:
+        from intelligence.compute.remote import RemoteComputeClient  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(f"COMPUTE_SERVICE_URL: {error}. Install the extra `remote`.") from error
+    return RemoteComputeClient.create(
+        replace(compute_settings(config), service=_service_settings(config)), start_jobs
+    )
+
+
+def _service_settings(config: MInsightConfig) -> ServiceSettings:
+    """All three of the login, or none of them: then we come as a guest."""
+    password = config.compute_password.get_secret_value()
+    login = {
+        "AUTH_SERVICE_URL": config.auth_service_url,
+        "COMPUTE_USERNAME": config.compute_username,
+        "COMPUTE_PASSWORD": password,
+    }
+    missing = [name for name, value in login.items() if not value]
+    if missing and (config.compute_username or password):
+        raise ConfigError(f"COMPUTE_SERVICE_URL: the login also needs {', '.join(missing)}.")
+    return ServiceSettings(
+        url=config.compute_service_url,
+        auth_url=config.auth_service_url,
+        username=config.compute_username,
+        password=password,
+        models=config.compute_service_models,
+        timeout_seconds=config.compute_timeout_seconds,
+    )
 
 
 def _client_of(backend: str, settings: ComputeSettings, start_jobs: StartJobs) -> ComputeClient:

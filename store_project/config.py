@@ -118,6 +118,9 @@ class BaseConfig(BaseSettings):
 
     max_image_pixels: int = Field(default=200_000_000, ge=1)
 
+    compute_delete_ended_jobs: bool = True
+    compute_job_deadline_seconds: int = Field(default=900, ge=1)
+
     @field_validator("cl_server_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -158,6 +161,8 @@ class MInsightConfig(BaseConfig):
     compute_service_url: HttpUrl = ""
     compute_username: str = ""
     compute_password: SecretStr = SecretStr("")
+    compute_timeout_seconds: float = Field(default=120.0, gt=0)
+    compute_service_models: str = Field(default="remote", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     compute_backend: Literal["local", "fake"] = "local"
     compute_threads: int = Field(default=1, ge=1, le=64)
 

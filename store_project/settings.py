@@ -186,6 +186,8 @@ COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
 # Of each task: small, so that a fresh upload waits for few of a backlog.
 COMPUTE_JOBS_OUTSTANDING = 24
 COMPUTE_JOB_ATTEMPTS = 3
+COMPUTE_JOB_DEADLINE_SECONDS = CONFIG.compute_job_deadline_seconds
+COMPUTE_DELETE_ENDED_JOBS = CONFIG.compute_delete_ended_jobs
 
 CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://localhost/"
 EMBEDDED_BROKER = not CONFIG.celery_broker_url
@@ -208,6 +210,7 @@ CELERY_TASK_ROUTES = {
     "intelligence.tasks.dispatch": {"queue": "submit"},
     "intelligence.tasks.infer": {"queue": "inference"},
     "intelligence.tasks.finish_job": {"queue": "callbacks"},
+    "intelligence.tasks.forget_job": {"queue": "callbacks"},
 }
 
 LOGGING = {

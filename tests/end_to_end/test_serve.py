@@ -154,9 +154,10 @@ def test_web_only_leaves_the_work(manage: Manage, server_dir: Path) -> None:
         server.stop()
 
 
-def test_what_is_configured_but_not_there_is_refused(manage: Manage) -> None:
-    refused = manage("serve", "--port", "1", COMPUTE_SERVICE_URL="http://compute.example")
+def test_what_is_configured_by_half_is_refused(manage: Manage) -> None:
+    half = {"COMPUTE_SERVICE_URL": "http://compute.example", "COMPUTE_USERNAME": "worker"}
+    refused = manage("serve", "--port", "1", **half)
 
     assert refused.returncode == 2
-    assert "COMPUTE_SERVICE_URL" in refused.stderr
+    assert "the login also needs AUTH_SERVICE_URL, COMPUTE_PASSWORD" in refused.stderr
     assert "Traceback" not in refused.stderr
