@@ -93,7 +93,7 @@ def _lock_entities(ids: Iterable[int]) -> set[int]:
 
 
 def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) -> bool:
-    return row is None or (row.md5 != change.md5 and row.version < change.transaction_id)
+    return row is None or (row.md5 != change.md5 and row.version <= change.transaction_id)
 
 
 def _queue(changes: Iterable[EntityVersionData], priority: Priority) -> None:

@@ -11,22 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Task, shared_task
-from django.db import DatabaseError
 
-from intelligence import announce, hints, rows
+from intelligence import announce, hints, rows, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
-from intelligence.models import EntityJob
 from intelligence.processing import get_processing
-from vectors import VectorsUnavailableError
 
 logger = logging.getLogger(__name__)
 
-PASSING = (DatabaseError, OSError, VectorsUnavailableError)
-"""Errors that may be gone at the next try."""
-FINISH_RETRIES = 6
 FORGET_RETRIES = 3
 FORGET_WAIT_SECONDS = 30
+FINISH_LONGEST_WAIT_SECONDS = 20  # less than the silence after which a sweep would ask as well
+FINISH_RETRIES = 24 * 60 * 60 // FINISH_LONGEST_WAIT_SECONDS
+"""A day's worth: while a disk is full or vectors are away, results wait, and no more is handed out."""
 SPOOL_KEPT = timedelta(days=7)
 """Longer than any queue: a job that is purged while it waits is only submitted again."""
 
@@ -53,21 +50,21 @@ def infer(job_ids: list[str], *_later: object) -> None:
         hints.finish_job(job_id)
 
 
-@shared_task(bind=True)
-def finish_job(self: Task[Any, Any], job_id: str, *_later: object) -> None:
+class FinishTask(Task):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """What goes on for too long, or nobody foresaw, fails the job with the reason: none waits for ever."""
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        setbacks.give_up(args[0], exc)
+
+
+@shared_task(bind=True, base=FinishTask)
+def finish_job(self: FinishTask, job_id: str, *_later: object) -> None:
     try:
         get_processing().callbacks.finish_job(job_id)
-    except PASSING as error:
-        if self.request.retries >= FINISH_RETRIES:
-            _fail(job_id, error)
-            return
-        raise self.retry(exc=error, countdown=2**self.request.retries, max_retries=FINISH_RETRIES) from error
-
-
-def _fail(job_id: str, error: Exception) -> None:
-    job = EntityJob.objects.filter(job_id=job_id).first()
-    if job is not None:
-        rows.fail_job(job, f"The result could not be stored: {error}")
+    except setbacks.PASSING as error:
+        setbacks.note(job_id, error)
+        wait = min(2**self.request.retries, FINISH_LONGEST_WAIT_SECONDS)
+        raise self.retry(exc=error, countdown=wait, max_retries=FINISH_RETRIES) from error
 
 
 @shared_task(bind=True)
