@@ -5,14 +5,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from simple_history.admin import SimpleHistoryAdmin
 
 from entities.admin import NoWrites, thumbnail
+from intelligence import redo
+from intelligence.error_classes import ERROR_CLASSES, OTHER, condition_of
+from intelligence.figures import read_figures
 from intelligence.models import (
     EntityJob,
     EntitySyncState,
@@ -22,8 +29,11 @@ from intelligence.models import (
     ImageIntelligence,
     KnownPerson,
     PersonDistinction,
+    TaskPause,
 )
+from intelligence.vocabulary import JobStatus
 
+COUNTED = 10_000
 SHOWN_ON_A_PAGE = 100
 """Jobs or faces on the page of one image or person; the newest."""
 
@@ -48,9 +58,20 @@ def _face_pictures(faces: QuerySet[Face]) -> str:
     return format_html_join(" ", '<a href="{}" title="face {}">{}</a>', links)
 
 
+class RoughPaginator(Paginator[Any]):
+    """Counts no further than anybody turns pages: counting a million rows takes longer than showing some."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin's lists are of rows
+        return rows.order_by()[:COUNTED].count()
+
+
 class FindByEntity(admin.ModelAdmin[Any]):
     """Search by the entity's id: an index answers, where a search for a part of it would read all rows."""
 
+    paginator = RoughPaginator
+    show_full_result_count = False
     search_fields = ("entity__id",)
     search_help_text = "Id of the entity"
 
@@ -79,8 +100,21 @@ class ImageIntelligenceAdmin(NoWrites, FindByEntity):
     list_display_links = ("picture", "entity_id")
     list_filter = ("processing_status", "face_detection_status", "clip_status", "dino_status")
     list_select_related = ("entity",)
-    show_full_result_count = False
     readonly_fields = ("large_picture", "faces", "jobs")
+
+    def get_urls(self) -> list[URLPattern]:
+        figures = path("figures/", self.admin_site.admin_view(self.figures), name="intelligence_figures")
+        return [figures, *super().get_urls()]
+
+    def figures(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "How the work stands",
+            "figures": read_figures(),
+        }
+        return TemplateResponse(request, "admin/intelligence/figures.html", context)
 
     @admin.display(description="")
     def picture(self, row: ImageIntelligence) -> str:
@@ -119,6 +153,21 @@ def _table_of_jobs(jobs: Iterable[EntityJob]) -> str:
     )
 
 
+class ErrorClassFilter(admin.SimpleListFilter):
+    """Of failed jobs only: an index leads to them."""
+
+    title = "kind of failure"
+    parameter_name = "failure"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*((each.name, each.label) for each in ERROR_CLASSES), (OTHER, "something else")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[EntityJob]) -> QuerySet[EntityJob]:
+        if self.value() not in dict(self.lookups(request, None)):
+            return queryset
+        return queryset.filter(condition_of(str(self.value())), status=JobStatus.FAILED)
+
+
 @admin.register(EntityJob)
 class EntityJobAdmin(NoWrites, FindByEntity):
     list_display = (
@@ -133,9 +182,24 @@ class EntityJobAdmin(NoWrites, FindByEntity):
         "error_message",
     )
     list_display_links = ("picture", "id")
-    list_filter = ("status", "task_type")  # not the model: its choices would be read from all rows
+    # Not the model: its choices would be read from all rows.
+    list_filter = ("status", "task_type", ErrorClassFilter)
     list_select_related = ("entity",)
-    show_full_result_count = False
+    ordering = ("-id",)
+    actions = ("retry", "discard")
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("intelligence.change_entityjob")
+
+    @admin.action(description="Retry: ask again for what has failed", permissions=["steer"])
+    def retry(self, request: HttpRequest, jobs: QuerySet[EntityJob]) -> None:
+        number = redo.retry_jobs(jobs)
+        self.message_user(request, f"{number} tasks are asked for again.")
+
+    @admin.action(description="Discard: give up what has not ended", permissions=["steer"])
+    def discard(self, request: HttpRequest, jobs: QuerySet[EntityJob]) -> None:
+        number = redo.discard_jobs(jobs, by=request.user.get_username())
+        self.message_user(request, f"{number} jobs are given up; a retry takes them up again.")
 
     @admin.display(description="")
     def picture(self, job: EntityJob) -> str:
@@ -251,3 +315,8 @@ class PersonDistinctionAdmin(NoWrites, admin.ModelAdmin[PersonDistinction]):
 @admin.register(EntitySyncState)
 class EntitySyncStateAdmin(NoWrites, admin.ModelAdmin[EntitySyncState]):
     list_display = ("last_version", "updated_at")
+
+
+@admin.register(TaskPause)
+class TaskPauseAdmin(NoWrites, admin.ModelAdmin[TaskPause]):
+    list_display = ("task_type", "paused_by", "paused_at")

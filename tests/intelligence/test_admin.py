@@ -2,18 +2,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
-from intelligence.models import EntityJob, Face, FaceDecision, FaceMatch, KnownPerson, PersonDistinction
-from intelligence.vocabulary import JobStatus, TaskType
+from intelligence import admin, pauses, setbacks
+from intelligence.models import (
+    EntityJob,
+    Face,
+    FaceDecision,
+    FaceMatch,
+    ImageIntelligence,
+    KnownPerson,
+    PersonDistinction,
+)
+from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
 from tests.factories import make_face, make_intelligence, make_job, make_person, make_photo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
@@ -27,6 +38,7 @@ MODELS = [
     "facedecision",
     "persondistinction",
     "entitysyncstate",
+    "taskpause",
 ]
 
 
@@ -115,6 +127,106 @@ def test_the_pictures_of_faces_are_not_for_everybody(client: Client, admin_clien
     assert client.get(crop).status_code == 401
     with closing(admin_client.get(crop)) as picture:
         assert picture.status_code == 200
+
+
+# --- Steering ---
+
+
+def act(client: Client, action: str, *jobs: EntityJob) -> None:
+    chosen = {"action": action, "_selected_action": [job.pk for job in jobs]}
+    assert client.post(path_of("entityjob"), chosen).status_code == 302
+
+
+def test_retry_asks_again_for_what_has_failed(admin_client: Client) -> None:
+    photo, other = make_photo(0), make_photo(1)
+    make_intelligence(photo, clip_status=JobStatus.FAILED, processing_status=ProcessingStatus.FAILED)
+    make_intelligence(other, clip_status=JobStatus.FAILED, processing_status=ProcessingStatus.FAILED)
+    job = make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.FAILED)
+    make_job(other, TaskType.CLIP_EMBEDDING, JobStatus.FAILED)
+
+    act(admin_client, "retry", job)
+
+    assert ImageIntelligence.objects.get(pk=photo.pk).clip_status == JobStatus.PENDING
+    assert ImageIntelligence.objects.get(pk=other.pk).clip_status == JobStatus.FAILED
+
+
+def test_retry_ends_the_wait_for_another_attempt(admin_client: Client) -> None:
+    later = timezone.now() + timedelta(hours=1)
+    job = make_job(
+        make_photo(), TaskType.CLIP_EMBEDDING, JobStatus.PENDING, not_before=later, error_message="away"
+    )
+    act(admin_client, "retry", job)
+    job.refresh_from_db()
+    assert job.not_before is None
+
+
+def test_discard_gives_up_what_has_not_ended(admin_client: Client, admin_user: User) -> None:
+    photo = make_photo()
+    make_intelligence(photo, clip_status=JobStatus.QUEUED, processing_status=ProcessingStatus.PROCESSING)
+    live = make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.QUEUED)
+    ended = make_job(photo, TaskType.DINO_EMBEDDING, JobStatus.COMPLETED)
+
+    act(admin_client, "discard", live, ended)
+
+    live.refresh_from_db()
+    ended.refresh_from_db()
+    said = f"Discarded by {admin_user.get_username()}."
+    assert (live.status, live.error_message) == (JobStatus.FAILED, said)
+    assert ended.status == JobStatus.COMPLETED
+    assert ImageIntelligence.objects.get().processing_status == ProcessingStatus.FAILED
+
+
+def test_who_may_only_look_may_not_steer(client: Client) -> None:
+    looker = User.objects.create_user("looker", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_entityjob"))
+    client.force_login(looker)
+    job = make_job(make_photo(), TaskType.CLIP_EMBEDDING, JobStatus.QUEUED)
+    assert client.get(path_of("entityjob")).status_code == 200
+    client.post(path_of("entityjob"), {"action": "discard", "_selected_action": job.pk})
+    job.refresh_from_db()
+    assert job.status == JobStatus.QUEUED
+    assert client.get(reverse("admin:intelligence_figures")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("storing", setbacks.in_words(OSError(28, "full"))),
+        ("service", "The compute service did not answer."),
+        ("discarded", "Discarded by Ada."),
+        ("other", "nobody has seen this before"),
+    ],
+)
+def test_failures_are_listed_by_their_kind(admin_client: Client, kind: str, reason: str) -> None:
+    photo = make_photo()
+    failed = make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.FAILED, error_message=reason)
+    make_job(photo, TaskType.DINO_EMBEDDING, JobStatus.FAILED, error_message="The image is damaged.")
+    make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.PENDING, error_message=reason)
+    page = admin_client.get(path_of("entityjob"), {"failure": kind})
+    assert list(page.context["cl"].result_list) == [failed]
+
+
+def test_an_unknown_kind_of_failure_is_no_filter(admin_client: Client) -> None:
+    make_job(make_photo(), TaskType.CLIP_EMBEDDING, JobStatus.FAILED)
+    assert admin_client.get(path_of("entityjob"), {"failure": "x"}).status_code == 200
+
+
+def test_a_list_counts_no_further_than_it_must(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "COUNTED", 2)
+    photo = make_photo()
+    for _ in range(4):
+        make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.FAILED)
+    assert admin_client.get(path_of("entityjob")).context["cl"].result_count == 2
+
+
+def test_the_figures_have_a_page(admin_client: Client) -> None:
+    make_everything(0)
+    pauses.pause(TaskType.DINO_EMBEDDING, by="Ada")
+    where = reverse("admin:intelligence_figures")
+    assert where in admin_client.get(path_of("imageintelligence")).content.decode()
+    page = admin_client.get(where).content.decode()
+    assert "1 completed" in page
+    assert "by Ada" in page
 
 
 # --- People ---
