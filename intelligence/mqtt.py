@@ -132,7 +132,7 @@ class Connection:
         if not self._was_told_down:
             self._was_told_down = True
             logger.warning(
-                "The MQTT broker at %s is away (%s); nobody hears of changes.", self._address, reason
+                "The MQTT broker at %s is away (%s); what is said meanwhile is lost.", self._address, reason
             )
 
     def _on_publish(

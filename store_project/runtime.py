@@ -16,11 +16,14 @@ from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
 from celery.worker import WorkController
 from celery.worker import state as worker_state
+from django.conf import settings
 
 from intelligence import hints
+from intelligence.listener import ComputeListener
 from intelligence.presence import Presence
 from intelligence.processing import get_processing, shutdown_processing
 from store_project.celery import QUEUES, app, make_app
+from store_project.config import MInsightConfig, load
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,12 @@ class WorkerThread(threading.Thread):
         self.worker.start()
 
 
+def _compute_listener() -> ComputeListener | None:
+    if not (load(MInsightConfig).compute_service_url and settings.MQTT_BROKER):
+        return None
+    return ComputeListener(settings.MQTT_BROKER, settings.MQTT_PORT)
+
+
 class EmbeddedRuntime:
     """Takes up what an earlier process left, then works until it is stopped."""
 
@@ -89,6 +98,7 @@ class EmbeddedRuntime:
             WorkerThread(app, quick, OTHER_THREADS),
             WorkerThread(inference, ["inference"], INFERENCE_THREADS),
         ]
+        self._listener = _compute_listener()
         self._beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
 
     def start(self) -> None:
@@ -97,6 +107,8 @@ class EmbeddedRuntime:
             worker.ready.wait()
         hints.worker_in_this_process.set()
         self._presence.start()
+        if self._listener is not None:
+            self._listener.start()
         self._sweeper.recover_interrupted()
         hints.reconcile()
         hints.send("sweep_images")
@@ -108,6 +120,8 @@ class EmbeddedRuntime:
         and the next start takes its jobs up again.
         """
         hints.worker_in_this_process.clear()
+        if self._listener is not None:
+            self._listener.stop()
         self._beat.stop()
         worker_state.should_stop = os.EX_OK  # type: ignore[assignment]  # the stubs know its first value only
         deadline = time.monotonic() + self.grace_seconds
