@@ -6,10 +6,10 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check ci bench-api clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install everything into .venv, as uv.lock says
 
@@ -35,6 +35,10 @@ demo: $(READY) ## Try it on sample photos, or on yours: make demo PHOTOS=~/Pictu
 test: $(READY) ## Run the tests
 	$(BIN)/pytest
 
+# In a database of its own, on the server that PGHOST, PGPORT and PGUSER name: by default the one on this machine.
+test-postgresql: $(READY) ## Run the tests that use the database once more, on PostgreSQL
+	$(BIN)/python tests/on_postgresql.py
+
 # The checks load the settings: not this installation's, and with a folder of their own.
 check: export ENV_FILE :=
 check: export CL_SERVER_DIR := $(CURDIR)/.venv/check
@@ -46,7 +50,7 @@ check: $(READY) ## Lint, format, types, borders between packages, migrations, sy
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check
 
-ci: test check ## What a pull request has to pass
+ci: test test-postgresql check ## What a pull request has to pass
 
 bench-api: $(READY) ## Measure the API beside a bare DRF project: a few minutes, 6 GB of disk
 	$(BIN)/python benchmarks/store_api.py

@@ -46,7 +46,18 @@ def _isolate_environment() -> None:
     )
     # Loaded here, or pytest-django takes Django for unused.
     assert Path(server_dir) == settings.CONFIG.cl_server_dir
+    if not os.environ["DATABASE_URL"]:
+        _keep_database_in_a_file(Path(server_dir))
     django.setup()  # conftests further down import models
+
+
+def _keep_database_in_a_file(folder: Path) -> None:
+    """As in production: threads would share the one connection of a database in memory. No power cut is
+    tested, so nothing waits for the disk."""
+    database = settings.DATABASES["default"]
+    database["TEST"] = {"NAME": str(folder / "test.db")}
+    options = database["OPTIONS"]
+    options["init_command"] = options["init_command"].replace("synchronous=FULL", "synchronous=OFF")
 
 
 _isolate_environment()
@@ -87,6 +98,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("services"):
             item.add_marker(pytest.mark.allow_hosts([LOOPBACK]))
+        if item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.database)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

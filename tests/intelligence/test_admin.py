@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -90,8 +91,9 @@ def test_an_image_shows_its_picture_its_faces_and_its_jobs(admin_client: Client)
     for face in Face.objects.all():
         crop = reverse("face-crop", args=[face.pk])
         assert (crop in page) == (face.entity_id == photo.pk)
-        with closing(admin_client.get(crop)) as picture:
-            assert picture["Content-Type"] == "image/png"
+        picture: Any = admin_client.get(crop)
+        assert picture["Content-Type"] == "image/png"
+        assert picture.getvalue().startswith(b"\x89PNG")
     for job in EntityJob.objects.all():
         assert (path_of("entityjob", "change", job.pk) in page) == (job.entity_id != other.pk)
     assert "&lt;b&gt;out of memory&lt;/b&gt;" in page

@@ -16,10 +16,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from store_project import accounts
+from store_project.web import make_server
 
 logger = logging.getLogger(__name__)
-
-MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 
 
 class Command(BaseCommand):
@@ -71,13 +70,7 @@ class Command(BaseCommand):
         return EmbeddedRuntime(grace_seconds=grace, topic_port=topic_port)
 
     def _start_web(self, host: str, port: int, grace: float) -> Server:
-        from store_project.wsgi import application  # noqa: PLC0415  (after the migrations)
-
-        server = Server(
-            (host, port), application, numthreads=settings.CONFIG.server_threads, server_name="store"
-        )
-        server.max_request_body_size = settings.MAX_UPLOAD_BYTES + MULTIPART_OVERHEAD_BYTES
-        server.shutdown_timeout = grace
+        server = make_server(host, port, threads=settings.CONFIG.server_threads, grace=grace)
         try:
             server.prepare()
         except OSError as error:
