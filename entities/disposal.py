@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +17,7 @@ from django.db import transaction
 from entities import locks, streams
 from entities.models import DiscardedFile, Entity
 from entities.previews import PreviewService
-from entities.storage import EntityStorageService
+from entities.storage import EntityStorageService, IncomingFile
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ BATCH_SIZE = 100
 
 def discard(storage: EntityStorageService, entities: Iterable[Entity]) -> None:
     """To be called with the rows as they were, in the transaction that takes their files from them."""
-    DiscardedFile.objects.bulk_create(
+    discarded = DiscardedFile.objects.bulk_create(
         [
             DiscardedFile(
                 entity_id=entity.pk,
@@ -39,11 +39,25 @@ def discard(storage: EntityStorageService, entities: Iterable[Entity]) -> None:
         ],
         batch_size=BATCH_SIZE,
     )
-    transaction.on_commit(partial(dispose, storage), robust=True)
+
+    def dispose_these() -> None:  # no partial: Django asks for its name to log an error
+        _dispose_these(storage, discarded)
+
+    transaction.on_commit(dispose_these, robust=True)
+
+
+def _dispose_these(storage: EntityStorageService, discarded: Sequence[DiscardedFile]) -> None:
+    """What others left is the sweep's: a request does not wait for it."""
+    for start in range(0, len(discarded), BATCH_SIZE):
+        _dispose_batch(storage, discarded[start : start + BATCH_SIZE])
 
 
 def dispose(storage: EntityStorageService) -> None:
-    """Safe to run twice, or at once. What cannot be removed stays for the next time."""
+    """All that is left. Safe to run twice, or at once. What cannot be removed stays for the next time."""
+    for intent, file_path in storage.abandoned_intents():
+        if file_path:
+            _take_back(storage, intent, file_path)
+        intent.unlink(missing_ok=True)
     last = 0
     while batch := list(DiscardedFile.objects.filter(pk__gt=last).order_by("pk")[:BATCH_SIZE]):
         last = batch[-1].pk
@@ -77,12 +91,23 @@ def _remove_unless_named(storage: EntityStorageService, md5: str, file_path: str
 
 
 @contextmanager
-def taken_back_on_failure(storage: EntityStorageService, md5: str, file_path: str) -> Iterator[None]:
-    """Around a transaction that puts a file in place."""
+def taken_back_on_failure(
+    storage: EntityStorageService, incoming: IncomingFile, file_path: str
+) -> Iterator[None]:
+    """Around a transaction that puts a file in place. The sweep does it if the process dies in between."""
+    intent = storage.intend(incoming, file_path)
     try:
         yield
     except BaseException:
-        with transaction.atomic():
-            locks.hold(locks.content(md5))
-            _remove_unless_named(storage, md5, file_path)
+        _take_back(storage, intent, file_path)
         raise
+    intent.unlink()
+
+
+def _take_back(storage: EntityStorageService, intent: Path, file_path: str) -> None:
+    """The database is asked how the transaction ended: even a commit that failed may have succeeded."""
+    md5 = PurePosixPath(file_path).stem
+    with transaction.atomic():
+        locks.hold(locks.content(md5))
+        _remove_unless_named(storage, md5, file_path)
+    intent.unlink(missing_ok=True)

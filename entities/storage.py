@@ -23,6 +23,7 @@ CHUNK_BYTES = 1024 * 1024
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DATABASE_OUT_OF_SPACE = ("database or disk is full", "No space left on device")
 INCOMING = "incoming"
+INTENT = ".intent"
 FOLDER_ATTEMPTS = 100
 ABANDONED_SECONDS = 24 * 3600
 """No upload takes longer; what is older was left by a process that died."""
@@ -161,11 +162,34 @@ class EntityStorageService:
     def remove_abandoned(self) -> int:
         """Takes away what uploads left that died with their process. Returns how many files that were."""
         before = time.time() - ABANDONED_SECONDS
-        folder = self.media_root / INCOMING
-        abandoned = [path for path in folder.glob("*") if path.stat().st_mtime < before]
-        for path in abandoned:
-            path.unlink(missing_ok=True)
-        return len(abandoned)
+        files = (path for path in (self.media_root / INCOMING).glob("*") if path.suffix != INTENT)
+        return sum(_remove_if_older(path, before) for path in files)
+
+    def intend(self, incoming: IncomingFile, file_path: str) -> Path:
+        """Notes where the file is to go, until that is committed or taken back. Returns the note."""
+        note = incoming.path.with_suffix(INTENT)
+        note.write_text(file_path)
+        return note
+
+    def abandoned_intents(self) -> list[tuple[Path, str]]:
+        """The notes of processes that died, each with its path; that is empty if it was not written yet."""
+        before = time.time() - ABANDONED_SECONDS
+        found = []
+        for note in (self.media_root / INCOMING).glob(f"*{INTENT}"):
+            with suppress(FileNotFoundError):
+                if note.stat().st_mtime < before:
+                    found.append((note, note.read_text()))
+        return found
+
+
+def _remove_if_older(path: Path, before: float) -> bool:
+    try:
+        if path.stat().st_mtime >= before:
+            return False
+        path.unlink()
+    except FileNotFoundError:  # its upload has ended, or somebody else was faster
+        return False
+    return True
 
 
 def _remove_if_empty(folder: Path) -> bool:

@@ -24,6 +24,7 @@ BEAT_SCHEDULE = {
         "task": "intelligence.tasks.clear_statuses",
         "schedule": 5.0,
     },
+    "remove files that nobody took away": {"task": "entities.tasks.sweep_files", "schedule": 600.0},
     "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 86400.0},
 }
 

@@ -13,7 +13,6 @@ from django.db import connection
 
 from vectors import QdrantVectorStore, get_clip_store, get_dino_store, get_face_store
 
-
 MAX_DEPTH = 10
 
 Rows = Callable[[str], Iterable[tuple[Any, ...]]]
@@ -50,7 +49,8 @@ def file_violations(media: Path) -> list[str]:
 def _rows_here(query: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(query)
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
 
 def _files(rows: Rows, media: Path) -> Iterator[str]:
@@ -80,9 +80,9 @@ def _unnamed(rows: Rows, media: Path) -> Iterator[str]:
 
 
 def _tree(rows: Rows) -> Iterator[str]:
-    parents = dict(rows("SELECT id, parent_id FROM entities_entity"))
-    for start in parents:
-        depth, above = 1, parents[start]
+    parents: dict[int, int | None] = dict(rows("SELECT id, parent_id FROM entities_entity"))
+    for start, parent in parents.items():
+        depth, above = 1, parent
         while above is not None and depth <= MAX_DEPTH:
             depth, above = depth + 1, parents[above]
         if depth > MAX_DEPTH:

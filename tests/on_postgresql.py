@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
-
+from psycopg.conninfo import make_conninfo
 
 TESTS = ("tests/entities", "tests/intelligence")
 """Where queries, locks and transactions are written; what lies above is the same on any database."""
@@ -27,12 +27,15 @@ def main() -> int:
         "user": os.environ.get("PGUSER", "postgres"),
     }
     try:
-        connection = psycopg.connect(**server, dbname="postgres", autocommit=True, connect_timeout=5)
+        connection = psycopg.connect(
+            make_conninfo(dbname="postgres", connect_timeout=5, **server), autocommit=True
+        )
     except psycopg.OperationalError as error:
         print(f"Not run: there is no PostgreSQL to run on. {error}", file=sys.stderr)  # noqa: T201
         return 1 if os.environ.get("CI") else 0
     with connection, own_database(connection) as name:
-        url = "postgresql://{user}@{host}:{port}/{name}".format(
+        # No power cut is tested, so nothing waits for the disk.
+        url = "postgresql://{user}@{host}:{port}/{name}?options=-c%20synchronous_commit%3Doff".format(
             name=name, **{key: quote(value, safe="") for key, value in server.items()}
         )
         return subprocess.run(

@@ -110,7 +110,7 @@ def _check_replacement(entity_id: int, incoming: IncomingFile | None, *, is_coll
 def _taken_back_on_failure(content: Content | None) -> AbstractContextManager[None]:
     if content is None:
         return nullcontext()
-    return disposal.taken_back_on_failure(content.storage, content.incoming.md5, content.file_path)
+    return disposal.taken_back_on_failure(content.storage, content.incoming, content.file_path)
 
 
 def _replace_content(entity: Entity, content: Content) -> None:

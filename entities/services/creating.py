@@ -77,7 +77,7 @@ def create_entity(
     )
     with (
         disk_full_explained(),
-        taken_back_on_failure(storage, incoming.md5, content.file_path),
+        taken_back_on_failure(storage, incoming, content.file_path),
         transaction.atomic(),
     ):
         return _store_once(entity, content)

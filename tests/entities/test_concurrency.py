@@ -1,4 +1,4 @@
-"""Many callers at once, over HTTP: each request is answered as if it had come alone, before or after the others.
+"""Many callers at once, over HTTP: each is answered as if it had come alone, before or after the others.
 
 Each race is named after its contestants, and lists the answers that are one order or the other.
 """
@@ -220,7 +220,7 @@ def test_replacement_against_an_upload_of_the_same_bytes(callers: Callers) -> No
 
 
 def test_replacement_against_an_upload_of_the_old_bytes(callers: Callers) -> None:
-    """The old bytes are the entity's, which is then replaced; or they come after that, and are a new one's."""
+    """The old bytes are the entity's, which is then replaced; or they come later, and are a new one's."""
     for number, dice in rounds():
         photo = make_photo(2 * number)
         putting = partial(callers.put, photo.pk, jpeg(2 * number + 1))

@@ -1,0 +1,16 @@
+"""Tasks are thin: what they call can be called without them."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from entities import disposal
+from entities.storage import EntityStorageService
+
+
+@shared_task
+def sweep_files(*_later: object) -> None:
+    """What a process left that died before it had taken its files away."""
+    storage = EntityStorageService.from_settings()
+    disposal.dispose(storage)
+    storage.remove_abandoned()
