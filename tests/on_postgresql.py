@@ -39,7 +39,7 @@ def main() -> int:
             name=name, **{key: quote(value, safe="") for key, value in server.items()}
         )
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-m", "database", *TESTS, *sys.argv[1:]],
+            [sys.executable, "-m", "pytest", "-m", "database", *(sys.argv[1:] or TESTS)],
             env={**os.environ, "TEST_DATABASE_URL": url},
             check=False,
         ).returncode

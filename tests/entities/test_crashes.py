@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from entities import disposal, services, storage
@@ -155,7 +155,7 @@ def test_a_fault_at_any_step(name: str, dies: bool, faults: Faults, data_dir: Pa
         start_anew(media)
         prepare()
         before = state()
-        with suppress(Killed, OSError, OperationalError), faults.at(step, dies=dies):
+        with suppress(Killed, OSError, DatabaseError), faults.at(step, dies=dies):
             change()
         if dies:
             lose_connection()
