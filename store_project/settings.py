@@ -136,6 +136,10 @@ REST_FRAMEWORK = {
     # Reading and writing need their permissions unless a view says otherwise.
     "DEFAULT_PERMISSION_CLASSES": ["store_project.permissions.StoreAccess"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "store_project.negotiation.PreferenceNegotiation",
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "store_project.browser_pages.PageRenderer",
+    ],
     "DEFAULT_SCHEMA_CLASS": "store_project.documentation.StoreSchema",
     "EXCEPTION_HANDLER": "store_project.exceptions.shape_error",
     "UNAUTHENTICATED_USER": "store_project.authentication.Anonymous",

@@ -9,6 +9,7 @@ from typing import Any
 
 from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, NotFound
+from rest_framework.fields import iter_options
 
 TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
 FALSE_WORDS = frozenset({"false", "0", "no", "off", "f", "n"})
@@ -32,6 +33,13 @@ class WordBooleanField(serializers.BooleanField):
     """The words that clients use for yes and no, in any case."""
 
     default_empty_html = serializers.empty  # a form without it does not say "no"
+
+    def __init__(self, **options: Any) -> None:
+        # In a browser's form a choice: a box that is not ticked would not be sent at all.
+        super().__init__(**{"style": {"base_template": "select.html"}, **options})
+
+    def iter_options(self) -> Iterable[Any]:
+        return iter_options({"False": "no", "True": "yes"})
 
     def to_internal_value(self, data: Any) -> bool:
         word = str(data).lower()

@@ -10,6 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.viewsets import GenericViewSet
 
 from entities import services, versions
@@ -40,7 +41,7 @@ from entities.api.serializers import (
     page_context,
 )
 from entities.api.uploads import receiving_uploads
-from entities.api.validation import path_id, validated
+from entities.api.validation import MAX_ID_DIGITS, path_id, validated
 from entities.errors import ContentNotAllowedError, ContentRequiredError, VersionNotFoundError
 from entities.models import Entity, EntityQuerySet
 from entities.storage import EntityStorageService
@@ -86,6 +87,19 @@ class EntityView(GenericViewSet[Entity]):
 
 class EntityViewSet(EntityView):
     """Photos, videos, other files and the collections that hold them."""
+
+    forms = {
+        "create": EntityFormSerializer,
+        "update": ReplacementFormSerializer,
+        "partial_update": PatchFormSerializer,
+    }
+
+    def get_serializer(self, *_arguments: Any, **_options: Any) -> BaseSerializer[Any]:
+        """Of the browser's forms, filled in with what is there."""
+        named = self.kwargs.get(self.lookup_url_kwarg, "")
+        could_be = named.isdecimal() and len(named) <= MAX_ID_DIGITS
+        entity = Entity.objects.filter(pk=named).first() if could_be else None
+        return self.forms.get(str(self.action), Serializer)(entity)
 
     @extend_schema(
         summary="List entities",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +25,10 @@ class KnownPersonViewSet(IntelligenceViewSet):
     """People are found on images, never made by a request; they can be named."""
 
     parser_classes = (JSONParser,)
+
+    def get_serializer(self, *arguments: Any, **options: Any) -> PersonNameSerializer:
+        """Of the browser's form."""
+        return PersonNameSerializer(*arguments, **options)
 
     @extend_schema(
         summary="List the people",

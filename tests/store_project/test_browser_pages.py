@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import make_collection, make_face, make_photo
+from tests.factories import make_collection, make_face, make_person, make_photo
 
 pytestmark = pytest.mark.django_db
 OWN_MODELS = [
@@ -70,3 +72,71 @@ def test_thumbnails_stand_beside_pictures(browser: Client) -> None:
 
     assert f'<img src="/entities/{photo.pk}/preview?' in entities
     assert f'<img src="/intelligence/faces/{face.pk}/crop' in faces
+
+
+def test_the_form_of_a_new_entity_uploads(browser: Client) -> None:
+    page = browser.get("/entities").content.decode()
+
+    assert _fields(page) >= {"is_collection", "label", "description", "parent_id", "media_file"}
+    assert not _fields(page) & {"id", "md5", "children_count"}
+    assert 'enctype="multipart/form-data"' in page
+
+
+def test_the_forms_of_an_entity_show_what_is_there(browser: Client) -> None:
+    photo = make_photo(1, label="Harbour")
+
+    page = browser.get(f"/entities/{photo.pk}").content.decode()
+
+    assert {"media_file", "is_deleted"} <= _fields(page)
+    assert page.count('value="Harbour"') == 2  # to replace it, and to change it
+
+
+def test_an_entity_is_linked_with_what_belongs_to_it(browser: Client) -> None:
+    collection = make_collection("Holidays")
+    photo = make_photo(1, parent_id=collection.pk)
+
+    of_photo = _links(browser.get(f"/entities/{photo.pk}").content.decode())
+    of_collection = _links(browser.get(f"/entities/{collection.pk}").content.decode())
+
+    assert {
+        f"/entities/{collection.pk}",
+        f"/entities/{photo.pk}/versions",
+        f"/intelligence/entities/{photo.pk}",
+        f"/intelligence/entities/{photo.pk}/faces",
+    } <= of_photo
+    assert any(link.startswith(f"http://testserver/entities/{photo.pk}/media?") for link in of_photo)
+    assert f"/entities?parent_id={collection.pk}" in of_collection
+
+
+def test_a_face_is_linked_with_its_person(browser: Client) -> None:
+    person = make_person()
+    face = make_face(make_photo(1), known_person=person)
+
+    links = _links(browser.get(f"/intelligence/entities/{face.entity_id}/faces").content.decode())
+
+    assert {f"/intelligence/known-persons/{person.pk}", f"/entities/{face.entity_id}"} <= links
+
+
+def test_an_earlier_version_is_restored_by_a_button(browser: Client) -> None:
+    photo = make_photo(1)
+
+    page = browser.get(f"/entities/{photo.pk}/versions").content.decode()
+
+    assert f'action="/entities/{photo.pk}/restore?version=1"' in page
+    assert browser.post(f"/entities/{photo.pk}/restore?version=1").status_code == 200
+
+
+@pytest.mark.parametrize("named", ["0", "no-number", "9" * 5000, "-1"])
+def test_an_entity_that_is_not_there(browser: Client, named: str) -> None:
+    page = browser.get(f"/entities/{named}")
+
+    assert page.status_code in {404, 422}
+    assert b"Log out" in page.content
+
+
+def _fields(page: str) -> set[str]:
+    return set(re.findall(r'name="([a-z_0-9]+)"', page))
+
+
+def _links(page: str) -> set[str]:
+    return set(re.findall(r'href="([^"]+)"', page))
