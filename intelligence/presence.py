@@ -71,12 +71,18 @@ def make_broadcaster(topic_port: int | None = None, **options: Any) -> Broadcast
 # Its main process is present; each process of its pool has a connection of its own to tell what it changes.
 
 
+def connect() -> None:
+    worker_ready.connect(_appear, dispatch_uid="intelligence.presence.ready")
+    worker_shutdown.connect(_disappear, dispatch_uid="intelligence.presence.shutdown")
+    worker_process_init.connect(_join_pool, dispatch_uid="intelligence.presence.process_init")
+    worker_process_shutdown.connect(_leave_pool, dispatch_uid="intelligence.presence.process_shutdown")
+
+
 class _WorkerProcess:
     presence: Presence | None = None
     broadcaster: Broadcaster | None = None
 
 
-@worker_ready.connect(dispatch_uid="intelligence.presence.ready")
 def _appear(*, sender: Any, **_signal: Any) -> None:
     _leave_pool()  # a pool of threads lives in this very process
     if "reconcile" in sender.app.amqp.queues.consume_from:
@@ -86,7 +92,6 @@ def _appear(*, sender: Any, **_signal: Any) -> None:
         _join_pool()
 
 
-@worker_shutdown.connect(dispatch_uid="intelligence.presence.shutdown")
 def _disappear(**_signal: Any) -> None:
     _leave_pool()
     if _WorkerProcess.presence is not None:
@@ -94,7 +99,6 @@ def _disappear(**_signal: Any) -> None:
         _WorkerProcess.presence = None
 
 
-@worker_process_init.connect(dispatch_uid="intelligence.presence.process_init")
 def _join_pool(**_signal: Any) -> None:
     inherited = announce.here()
     if isinstance(inherited, Broadcaster):
@@ -106,7 +110,6 @@ def _join_pool(**_signal: Any) -> None:
         _WorkerProcess.broadcaster.start()
 
 
-@worker_process_shutdown.connect(dispatch_uid="intelligence.presence.process_shutdown")
 def _leave_pool(**_signal: Any) -> None:
     if _WorkerProcess.broadcaster is not None:
         announce.install(None)

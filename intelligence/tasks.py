@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, hints, rows, setbacks
+from intelligence import announce, hints, presence, rows, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -26,6 +26,8 @@ FINISH_RETRIES = 24 * 60 * 60 // FINISH_LONGEST_WAIT_SECONDS
 """A day's worth: while a disk is full or vectors are away, results wait, and no more is handed out."""
 SPOOL_KEPT = timedelta(days=7)
 """Longer than any queue: a job that is purged while it waits is only submitted again."""
+
+presence.connect()  # who imports the tasks is a worker
 
 
 @shared_task

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from intelligence.broadcast import Topics
+from store_project.config import BASE_DIR
 from tests.end_to_end.test_serve import Server, serving
 from tests.factories import jpeg
 from tests.mqtt import BROKER, Listener, kept, listening, own_topic_port
 from tests.processes import Manage, wait_until
 
+REDIS_DATABASE = 13
+
 pytestmark = [pytest.mark.services("mosquitto"), pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def topics() -> Topics:
-    return Topics(own_topic_port())
+def topics() -> Iterator[Topics]:
+    with own_topic_port() as port:
+        yield Topics(port)
 
 
 def broker(topics: Topics) -> dict[str, str]:
@@ -34,6 +46,11 @@ def words(listener: Listener, topic: str) -> list[str | None]:
     """The status words in the order in which they were heard, each stretch once."""
     said = [message and message["status"] for message in listener.of(topic)]
     return [word for word, _ in groupby(said)]
+
+
+def has_read_one(listener: Listener, topics: Topics) -> bool:
+    said = listener.last(topics.worker)
+    return (said["status"], said["processed_count"], said["version_end"]) == ("idle", 1, 1)
 
 
 def delete(server: Server, entity_id: int) -> None:
@@ -74,10 +91,8 @@ def test_it_works(manage: Manage, server_dir: Path, topics: Topics) -> None:
         assert kept(status) == [early.last(status)]
         assert kept(topics.items) == []
 
-        wait_until(lambda: words(early, topics.worker)[-1] == "idle")
-        assert words(early, topics.worker) == ["idle", "running", "idle"]
-        told = early.last(topics.worker)
-        assert (told["processed_count"], told["version_end"]) == (1, 1)
+        wait_until(lambda: has_read_one(early, topics))
+        assert words(early, topics.worker) in (["idle"], ["idle", "running", "idle"])  # it can be too short
         assert server.get("/m_insight/status")["status"] == "idle"
 
         delete(server, photo["id"])
@@ -108,3 +123,55 @@ def test_a_broker_that_is_away_costs_only_the_messages(
         assert server.get("/m_insight/status")["status"] == "idle"
         output = server.stop()
     assert output.count("The MQTT broker at 127.0.0.1:1 is away") == 1
+
+
+@pytest.mark.services("mosquitto", "redis")
+def test_a_worker_of_several_processes(
+    manage: Manage, server_dir: Path, topics: Topics, tmp_path: Path
+) -> None:
+    """The web side asks it by a task; the process that reads history is not the one that is present."""
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(jpeg(1))
+    scaled = {**broker(topics), "CELERY_BROKER_URL": f"redis://127.0.0.1:6379/{REDIS_DATABASE}"}
+    redis.Redis(db=REDIS_DATABASE).flushdb()
+    assert manage("migrate", **scaled, QDRANT_URL="http://127.0.0.1:1").returncode == 0
+    with listening(*all_of(topics)) as listener:
+        with worker(server_dir, scaled) as process:
+            wait_until(lambda: words(listener, topics.worker) == ["idle"])
+            manage("ingest", str(photo), **scaled, QDRANT_URL="http://127.0.0.1:1")
+            wait_until(lambda: "completed" in words(listener, topics.entity(1)))
+            assert [item["id"] for item in listener.of(topics.items)] == [1]
+            wait_until(lambda: has_read_one(listener, topics))
+            process.kill()
+            wait_until(lambda: words(listener, topics.worker)[-1] == "offline", seconds=10)
+        with worker(server_dir, scaled) as process:
+            wait_until(lambda: words(listener, topics.worker)[-1] == "idle")
+            process.terminate()
+            process.wait(30)
+        wait_until(lambda: words(listener, topics.worker)[-1] == "offline")
+    assert word_in_the_database(server_dir) == "offline"
+
+
+@contextmanager
+def worker(server_dir: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "store_project", "worker", "-P", "prefork", "-c", "1"],
+        cwd=BASE_DIR,
+        env={**os.environ, "CL_SERVER_DIR": str(server_dir), "DATABASE_URL": "", **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes of its pool
+
+
+def word_in_the_database(server_dir: Path) -> str:
+    with closing(sqlite3.connect(server_dir / "store.db")) as database:
+        query = "SELECT value ->> '$.status' FROM entities_serviceconfig WHERE key = 'worker_status'"
+        (word,) = database.execute(query).fetchone()
+        return str(word)
