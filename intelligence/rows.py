@@ -143,6 +143,7 @@ def mirror_jobs(entity_id: int) -> None:
         row.processing_status = ProcessingStatus.PROCESSING
         row.save()
         settle(entity_id)
+        announce.entities([entity_id])
 
 
 def make_pending(entity_ids: Iterable[int], task: TaskType, priority: Priority = Priority.BACKFILL) -> int:

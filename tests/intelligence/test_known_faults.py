@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pytest_django import Settings
-from rest_framework.test import APIClient
 
 from entities import services
 from entities.models import Entity
@@ -67,15 +65,3 @@ def test_a_face_that_cannot_be_embedded_ends_as_failed(
     faces = EntityJob.objects.filter(task_type=TaskType.FACE_EMBEDDING)
     told = intelligence_data(row, faces)
     assert sorted(told["inference_status"]["face_embeddings"]) == ["completed", "failed"]
-
-
-def test_asking_for_a_stream_leaves_the_intelligence_readable(pipeline: Pipeline, settings: Settings) -> None:
-    settings.AUTH_DISABLED = True
-    client = APIClient()
-    photo = make_photo(1)
-    pipeline.work()
-    before = client.get(f"/intelligence/entities/{photo.pk}").json()
-    assert client.get(f"/entities/{photo.pk}/stream/adaptive.m3u8").status_code == 404
-    assert client.delete(f"/entities/{photo.pk}/stream").status_code == 204
-    assert client.get(f"/intelligence/entities/{photo.pk}").json() == before
-    assert before["overall_status"] == "completed"

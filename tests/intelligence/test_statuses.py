@@ -98,6 +98,10 @@ def let_pass(seconds: float) -> None:
         marks.save()
 
 
+def let_leases_end() -> None:
+    EntityJob.objects.update(not_before=None)
+
+
 # --- What is said ---
 
 
@@ -169,6 +173,9 @@ def test_every_step_of_the_pipeline_is_told(notebook: Notebook, pipeline: Pipeli
     with notebook.every_change_is_told(photo.pk):
         pipeline.reconcile()
     with notebook.every_change_is_told(photo.pk):
+        pipeline.processing.jobs._claim()
+    let_leases_end()
+    with notebook.every_change_is_told(photo.pk):
         pipeline.dispatch()
     for job_id in pipeline.run():
         with notebook.every_change_is_told(photo.pk):
@@ -189,7 +196,7 @@ def test_what_comes_later_is_told(notebook: Notebook, pipeline: Pipeline) -> Non
     with notebook.every_change_is_told(photo.pk):
         faces.remove(face_id=face.pk, storage=EntityStorageService.from_settings(), store=get_face_store())
     with notebook.every_change_is_told(photo.pk):
-        rows.make_pending([photo.pk])
+        rows.make_pending([photo.pk], TaskType.DINO_EMBEDDING)
     pipeline.work()
     with notebook.every_change_is_told(photo.pk):
         replace(photo, jpeg(2))
@@ -202,6 +209,19 @@ def test_what_comes_later_is_told(notebook: Notebook, pipeline: Pipeline) -> Non
         rows.fail_job(job, "a reason")
     with notebook.every_change_is_told(photo.pk):
         remove(photo)
+
+
+def test_a_row_that_a_sweep_mends_is_told_of(notebook: Notebook, pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ImageIntelligence.objects.update(clip_status=JobStatus.COMPLETED)
+    with notebook.every_change_is_told(photo.pk):
+        rows.mirror_jobs(photo.pk)
+    pipeline.work()
+    ImageIntelligence.objects.update(processing_status=ProcessingStatus.PROCESSING)
+    with notebook.every_change_is_told(photo.pk):
+        rows.settle(photo.pk)
 
 
 def test_a_photo_in_the_trash_is_told_of(notebook: Notebook, pipeline: Pipeline) -> None:
