@@ -37,11 +37,14 @@ class Presence:
     def stop(self) -> None:
         self._is_stopping = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(HEARTBEAT_SECONDS)  # it may wait for a database that does not answer
         announce.install(None)
         if self._broadcaster is not None:
             self._broadcaster.stop()
-        worker_status.worker_stopped()
+        try:
+            worker_status.worker_stopped()
+        except DatabaseError as error:
+            logger.warning("The worker cannot say that it stops; it will be missed soon: %s", error)
 
     def _run(self) -> None:
         while not self._is_stopping:
