@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from simple_history.admin import SimpleHistoryAdmin
@@ -53,6 +54,11 @@ class EntityAdmin(NoWrites, SimpleHistoryAdmin):  # type: ignore[misc]  # simple
 @admin.register(ServiceConfig)
 class ServiceConfigAdmin(admin.ModelAdmin[ServiceConfig]):
     list_display = ("key", "value", "updated_at", "updated_by")
+    readonly_fields = ("updated_by",)
+
+    def save_model(self, request: HttpRequest, obj: ServiceConfig, form: Any, change: bool) -> None:  # noqa: FBT001  (Django's call)
+        obj.updated_by = str(request.user.pk)
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(DiscardedFile)

@@ -133,6 +133,13 @@ def test_an_image_beyond_pillows_own_limit_is_a_question_of_ours(upload: Path) -
     assert describe(upload, max_pixels=200_000_000).width == width
 
 
+def test_a_format_that_pillow_limits_itself(upload: Path) -> None:
+    """More than Pillow allows on its own, and less than MAX_IMAGE_PIXELS."""
+    Image.new("1", (15_000, 12_000)).save(upload, "TIFF", compression="group4")
+
+    assert describe(upload, max_pixels=200_000_000).width == 15_000
+
+
 @pytest.mark.parametrize("name", [b"zTXt", b"iCCP"])
 def test_text_that_unpacks_to_more_than_the_image(upload: Path, name: bytes) -> None:
     bomb = png_chunk(name, b"Comment\0\0" + zlib.compress(bytes(100_000_000)))

@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from entities.guest_mode import KEY, set_guest_mode
+from entities.models import ServiceConfig
 from tests.factories import make_collection, make_face, make_person, make_photo
 
 pytestmark = pytest.mark.django_db
@@ -140,3 +142,14 @@ def _fields(page: str) -> set[str]:
 
 def _links(page: str) -> set[str]:
     return set(re.findall(r'href="([^"]+)"', page))
+
+
+def test_a_setting_says_who_changed_it(browser: Client) -> None:
+    set_guest_mode(is_on=True, by=None)
+
+    answer = browser.post(f"/admin/entities/serviceconfig/{KEY}/change/", {"key": KEY, "value": "false"})
+
+    assert answer.status_code == 302
+    setting = ServiceConfig.objects.get(key=KEY)
+    assert setting.value is False
+    assert setting.updated_by == str(User.objects.get().pk)

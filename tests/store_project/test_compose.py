@@ -115,3 +115,10 @@ def test_the_image_is_built_with_the_same_uv() -> None:
         for file, pattern in (("Makefile", r"UV_VERSION := (\S+)"), ("Dockerfile", r"uv==(\S+)"))
     ]
     assert len({pin and pin[1] for pin in pins}) == 1
+
+
+def test_the_first_administrator_is_named_from_outside() -> None:
+    """Where nobody is named, `web` makes none."""
+    environment = OURS["web"]["environment"]
+    for variable in ("FIRST_ADMIN_USERNAME", "FIRST_ADMIN_PASSWORD"):
+        assert environment[variable] == f"${{{variable}:-}}"

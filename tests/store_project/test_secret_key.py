@@ -47,14 +47,6 @@ def test_it_is_nobody_elses_to_read(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_key_made_meanwhile_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "secret_key"
-    path.write_text("made by the other process")
-    secret_key._create(path)
-    assert secret_key.read_or_create(path) == "made by the other process"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_processes_that_start_at_once_get_the_same(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "secret_key"
     with ExitStack() as stack:
