@@ -11,8 +11,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_header_parameters
 
-from entities.api.uploads import WholeBody
-
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 UNDERSTOOD = frozenset({"utf-8", "ascii"})
 
@@ -27,8 +25,6 @@ def readable_bodies(application: Application) -> Application:
         fault = _fault_of(environ.get("CONTENT_TYPE", ""))
         if not fault:
             return application(environ, start_response)
-        length = environ.get("CONTENT_LENGTH", "")
-        WholeBody(environ["wsgi.input"], int(length) if length.isdecimal() else 0).drain()
         start_response("400 Bad Request", [("Content-Type", "application/json")])
         return [json.dumps({"detail": fault}).encode()]
 

@@ -11,7 +11,7 @@ from django.conf import settings
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 MULTIPART_OVERHEAD_BYTES = 1024 * 1024
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 1024 * 1024
 WAITING_CONNECTIONS = 512
 """Callers who connect at once wait for their turn; with the server's default of 5, others are cut off."""
 

@@ -65,11 +65,6 @@ class WholeBody:
         self.tail = (self.tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
         return data
 
-    def drain(self) -> None:
-        """The web server would read what is left at once, whatever its size, before it answers."""
-        while self._left and (data := self._stream.read(min(CHUNK_BYTES, self._left))):
-            self._left -= len(data)
-
     def close(self) -> None:
         """As files have it. The stream belongs to the web server."""
 
@@ -144,7 +139,6 @@ def receiving_uploads(request: HttpRequest) -> Iterator[None]:
         yield
     finally:
         handler.discard()
-        body.drain()
 
 
 def _stated_length(request: HttpRequest) -> int:

@@ -20,7 +20,6 @@ from django.db import connection
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from rest_framework.test import APIClient
 
-from entities.api import uploads
 from entities.models import Entity
 from entities.storage import EntityStorageService, IncomingFile
 from tests.entities.api.client import URLENCODED, Api, media_files, upload
@@ -259,22 +258,6 @@ def test_nothing_is_received_of_a_caller_who_may_not_write(
     client: Any = APIClient(HTTP_AUTHORIZATION=authorization)
     answer = client.generic(method, path, body, MULTIPART_CONTENT)
     assert answer.status_code == 401
-
-
-def test_an_unread_body_is_read_past_in_pieces() -> None:
-    """The web server would take what is left into memory at once."""
-    sizes: list[int] = []
-
-    class Watched(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            sizes.append(size or 0)
-            return super().read(size)
-
-    body = b"x" * 5_000_000
-    answer = post(APIClient(), body, source=Watched(body))
-    assert answer.status_code == 401
-    assert sum(sizes) == len(body)
-    assert max(sizes) == uploads.CHUNK_BYTES
 
 
 @pytest.fixture
