@@ -290,12 +290,6 @@ class RemoteComputeClient:
             models=self._models, summary=f"The compute service at {host} looks at pictures, and knows faces."
         )
 
-    def idle_workers(self) -> Mapping[TaskType, int]:
-        """How many of the service's workers wait for a task of each kind, now."""
-        counts = self._request("GET", "/capabilities").fields().get("capabilities")
-        known = counts if isinstance(counts, dict) else {}
-        return {task: known[task] if isinstance(known.get(task), int) else 0 for task in TaskType}
-
     def close(self) -> None:
         self._http.close()
         if self._login is not None:

@@ -731,12 +731,6 @@ def test_a_deletion_that_fails_is_told(
         client.cancel(submit())
 
 
-def test_idle_workers(service: ComputeService, client: RemoteComputeClient) -> None:
-    assert client.idle_workers() == dict.fromkeys(TaskType, 1)
-    service.misbehave("GET", "/capabilities", says(200, {"capabilities": {CLIP: "many"}}))
-    assert client.idle_workers() == dict.fromkeys(TaskType, 0)
-
-
 def test_models_are_named_by_configuration(make_client: MakeClient) -> None:
     names = {model.name for model in make_client(models="buffalo").capabilities().models.values()}
     assert names == {"buffalo-faces", "buffalo-clip-512", "buffalo-dino-384", "buffalo-face-512"}
