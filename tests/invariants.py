@@ -30,20 +30,17 @@ def violations(server_dir: Path) -> list[str]:
         ]
 
 
-def entity_violations(media: Path) -> list[str]:
-    """Of entities and their files alone, in the database of this process; leftovers count too."""
-    return [
-        *_files(_rows_here, media),
-        *_tree(_rows_here),
-        *_histories(_rows_here),
-        *_counts(_rows_here),
-        *_unnamed(_rows_here, media),
-    ]
+def entity_violations(media: Path, rows: Rows | None = None) -> list[str]:
+    """Of entities and their files alone, leftovers too; in the database of this process unless another is
+    given."""
+    rows = rows or _rows_here
+    return [*file_violations(media, rows), *_unnamed(rows, media)]
 
 
-def file_violations(media: Path) -> list[str]:
+def file_violations(media: Path, rows: Rows | None = None) -> list[str]:
     """What may not even be so in the middle of a change, or after a crash."""
-    return [*_files(_rows_here, media), *_tree(_rows_here), *_histories(_rows_here), *_counts(_rows_here)]
+    rows = rows or _rows_here
+    return [*_files(rows, media), *_tree(rows), *_histories(rows), *_counts(rows)]
 
 
 def _rows_here(query: str) -> list[tuple[Any, ...]]:

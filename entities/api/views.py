@@ -160,7 +160,15 @@ class EntityViewSet(EntityView):
         form = validated(EntityFormSerializer(data=request.data), "body")
         stored = _create(form, by=_caller_id(request))
         code = status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK
-        return self.answer(stored.entity.pk, code=code)
+        return Response(self.as_json([self._as_stored(stored.entity)])[0], status=code)
+
+    def _as_stored(self, entity: Entity) -> Entity:
+        """Who uploads is told what was stored, though it may be removed again by now."""
+        try:
+            return self.get_entity(entity.pk)
+        except NotFound:
+            entity.children_count = 0
+            return entity
 
     @extend_schema(
         summary="Show an entity",

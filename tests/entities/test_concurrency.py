@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from entities import services
 from entities.models import Entity
+from entities.storage import EntityStorageService
 from entities.versions import History
 from tests.entities.api.client import media_files
 from tests.factories import jpeg, make_collection, make_photo
@@ -191,6 +193,25 @@ def test_the_trash_and_removal_against_uploads_of_the_same_bytes(callers: Caller
         assert removed in {204, 400}
         assert set(uploaded) <= {200, 201}
         assert uploaded.count(201) <= (removed == 204)
+
+
+def test_an_upload_that_is_removed_before_it_is_answered(
+    callers: Callers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 404: it was stored, and removed after that."""
+    create = services.create_entity
+
+    def create_and_remove(*, storage: EntityStorageService, **arguments: Any) -> services.StoredEntity:
+        stored = create(storage=storage, **arguments)
+        services.patch_entity(stored.entity.pk, {"is_deleted": True})
+        services.remove_entity(stored.entity.pk, storage=storage)
+        return stored
+
+    monkeypatch.setattr(services, "create_entity", create_and_remove)
+    answer = callers.upload(jpeg(1), label="x")
+
+    assert (answer.status_code, answer.json()["label"]) == (201, "x")
+    assert media_files() == []
 
 
 def test_replacement_against_removal(callers: Callers) -> None:
