@@ -7,7 +7,7 @@ the row is committed; here the lock is held, and the rows are asked, while the f
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -66,15 +66,17 @@ def dispose(storage: EntityStorageService) -> None:
 
 def _dispose_batch(storage: EntityStorageService, batch: Sequence[DiscardedFile]) -> None:
     with transaction.atomic():
-        for md5 in sorted({file.md5 for file in batch}):
+        md5s = sorted({file.md5 for file in batch})
+        for md5 in md5s:
             locks.hold(locks.content(md5))
-        gone = [file.pk for file in batch if _is_removed(storage, file)]
+        named = _named(md5s)
+        gone = [file.pk for file in batch if _is_removed(storage, file, named.get(file.md5))]
         DiscardedFile.objects.filter(pk__in=gone).delete()
 
 
-def _is_removed(storage: EntityStorageService, file: DiscardedFile) -> bool:
+def _is_removed(storage: EntityStorageService, file: DiscardedFile, named: str | None) -> bool:
     try:
-        _remove_unless_named(storage, file.md5, file.file_path)
+        _remove_unless_named(storage, file.md5, file.file_path, named)
         storage.remove_folder(streams.folder_of(file.entity_id, file.mime_type))
     except OSError as error:
         logger.warning("%s cannot be removed now; a sweep will try again: %s", file.file_path, error)
@@ -82,8 +84,12 @@ def _is_removed(storage: EntityStorageService, file: DiscardedFile) -> bool:
     return True
 
 
-def _remove_unless_named(storage: EntityStorageService, md5: str, file_path: str) -> None:
-    named = Entity.objects.filter(md5=md5).values_list("file_path", flat=True).first()
+def _named(md5s: Collection[str]) -> dict[str | None, str | None]:
+    """The paths of those contents that entities have."""
+    return dict(Entity.objects.filter(md5__in=md5s).values_list("md5", "file_path"))
+
+
+def _remove_unless_named(storage: EntityStorageService, md5: str, file_path: str, named: str | None) -> None:
     if named != file_path:
         storage.remove(file_path)
     if named is None:
@@ -109,5 +115,5 @@ def _take_back(storage: EntityStorageService, intent: Path, file_path: str) -> N
     md5 = PurePosixPath(file_path).stem
     with transaction.atomic():
         locks.hold(locks.content(md5))
-        _remove_unless_named(storage, md5, file_path)
+        _remove_unless_named(storage, md5, file_path, _named([md5]).get(md5))
     intent.unlink(missing_ok=True)

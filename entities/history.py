@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+from simple_history.models import HistoricalRecords
 
 
 def current_user(*, instance: Any, request: Any = None, **_others: Any) -> str | None:
@@ -29,3 +34,22 @@ def get_user(historical_row: Any) -> str | None:
 
 def set_user(historical_row: Any, user: str | None) -> None:
     historical_row.history_user_id = user
+
+
+_is_written = ContextVar("_is_written", default=False)
+
+
+class History(HistoricalRecords):  # type: ignore[misc]  # simple_history is not typed
+    def post_delete(self, instance: Any, using: str | None = None, **options: Any) -> None:
+        if not _is_written.get():
+            super().post_delete(instance, using=using, **options)
+
+
+@contextmanager
+def written_already() -> Iterator[None]:
+    """Around the deletion of rows whose last version was written for all of them at once."""
+    token = _is_written.set(True)
+    try:
+        yield
+    finally:
+        _is_written.reset(token)

@@ -7,10 +7,10 @@ from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
-from simple_history.models import HistoricalRecords
 
 from entities import counting, history
 from entities.columns import LABEL_HEAD, NEWEST, LabelHead, Unindexed
+from entities.history import History
 
 LABEL_LENGTH = 1024
 
@@ -72,7 +72,7 @@ class Entity(models.Model):
     mime_type = models.CharField(max_length=255, null=True, blank=True)
     type = models.CharField(max_length=16, null=True, blank=True, choices=MediaType.choices)
     extension = models.CharField(max_length=32, null=True, blank=True)
-    md5 = models.CharField(max_length=32, null=True, blank=True, unique=True)
+    md5 = models.CharField(max_length=32, null=True, blank=True)
     file_path = models.CharField(
         max_length=255, null=True, blank=True, help_text="Relative to the media folder."
     )
@@ -85,7 +85,7 @@ class Entity(models.Model):
     has_other_content = False
     """True where this stands for an earlier version, with a file that was replaced since."""
 
-    history = HistoricalRecords(
+    history = History(
         history_id_field=models.BigAutoField(),
         # Principals come from outside tokens as well as from Django's users, so a name is kept, not a key.
         history_user_id_field=models.CharField(max_length=255, null=True),
@@ -124,10 +124,11 @@ class Entity(models.Model):
             models.Index("parent", *NEWEST, name="collection_parent", condition=Q(is_collection=True)),
             # The head only: PostgreSQL's indexes do not hold a label of full length.
             models.Index(LabelHead("label"), name="collection_label", condition=Q(is_collection=True)),
-            models.Index("create_date", name="entity_create_date"),
             models.Index("id", name="entity_deleted", condition=Q(is_deleted=True)),
         ]
         constraints = [
+            # Not the field's `unique`, which comes with an index for LIKE, and with both for the history.
+            models.UniqueConstraint(fields=["md5"], name="entity_md5"),
             models.CheckConstraint(
                 name="entity_file_unless_collection",
                 condition=Q(is_collection=True, md5__isnull=True, file_path__isnull=True)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import RowNumber
+from django.utils import timezone
 
 from entities.errors import VersionNotFoundError
 from entities.models import Entity
@@ -136,3 +137,21 @@ def _as_it_was(entity: Entity, row: Any) -> Entity:
     for name in CONTENT_FIELDS:
         setattr(entity, name, getattr(row, name))
     return entity
+
+
+# --- The last ---------------------------------------------------------------------------------------------
+
+
+def write_last(entities: Iterable[Entity]) -> None:
+    """Of rows that go for good, all at once."""
+    now = timezone.now()
+    History.objects.bulk_create(
+        History(
+            id=entity.pk,
+            **{name: getattr(entity, name) for name in CONTENT_FIELDS},
+            history_type="-",
+            history_date=now,
+            history_user_id=entity.updated_by,
+        )
+        for entity in entities
+    )

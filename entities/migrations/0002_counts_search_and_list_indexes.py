@@ -34,6 +34,24 @@ class Migration(migrations.Migration):
                 ('mime_type', models.CharField(max_length=255)),
             ],
         ),
+        migrations.AlterField(
+            model_name='entity',
+            name='md5',
+            field=models.CharField(blank=True, max_length=32, null=True),
+        ),
+        migrations.AlterField(
+            model_name='historicalentity',
+            name='md5',
+            field=models.CharField(blank=True, max_length=32, null=True),
+        ),
+        migrations.AddConstraint(
+            model_name='entity',
+            constraint=models.UniqueConstraint(fields=('md5',), name='entity_md5'),
+        ),
+        migrations.RemoveIndex(
+            model_name='entity',
+            name='entity_create_date',
+        ),
         migrations.RemoveIndex(
             model_name='entity',
             name='entity_newest',

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from django.db import transaction
 from django.utils import timezone
 
-from entities import disposal, hierarchy, locks
+from entities import disposal, hierarchy, history, locks, versions
 from entities.errors import EntityNotFoundError, NotInTrashError
 from entities.models import Entity
 from entities.signals import entity_removed
@@ -39,9 +39,11 @@ def _lock_rows(ids: Sequence[int]) -> list[Entity]:
 
 def _remove_rows(ids: Sequence[int], *, by: str | None) -> None:
     rows = Entity.objects.filter(pk__in=ids)
-    # The last version is written by the deletion, and says what the row says: who, when, and that it is gone.
+    # The last version says what the row says: who, when, and that it is gone.
     rows.update(is_deleted=True, updated_by=by, updated_date=timezone.now())
-    rows.delete()
+    versions.write_last(rows)
+    with history.written_already():
+        rows.delete()
     for pk in ids:
         entity_removed.send(Entity, entity_id=pk)
 

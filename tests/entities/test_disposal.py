@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 
 from entities import disposal
-from entities.models import DiscardedFile
+from entities.models import DiscardedFile, Entity
+from entities.previews import PreviewService
 from entities.storage import ABANDONED_SECONDS, EntityStorageService
 from entities.tasks import sweep_files
 from store_project.celery import BEAT_SCHEDULE, app
@@ -76,6 +78,24 @@ def test_a_file_that_an_entity_names_again_stays(storage: EntityStorageService) 
     assert not DiscardedFile.objects.exists()
 
 
+@pytest.mark.parametrize("came_back", [True, False])
+def test_a_preview_goes_with_the_last_that_has_the_content(
+    storage: EntityStorageService, *, came_back: bool
+) -> None:
+    """The same bytes may have come back on another day, to another path."""
+    photo = make_photo(1)
+    preview = PreviewService(storage.media_root, max_pixels=settings.MAX_IMAGE_PIXELS).preview_path(MD5)
+    put(storage, str(preview.relative_to(storage.media_root)))
+    put(storage, PATH)
+    discarded(PATH)
+    Entity.objects.filter(pk=photo.pk).update(md5=MD5 if came_back else photo.md5)
+
+    sweep_files()
+
+    assert preview.exists() == came_back
+    assert not storage.exists(PATH)
+
+
 def test_what_cannot_be_removed_waits_for_the_next_time(storage: EntityStorageService) -> None:
     in_the_way = put(storage, f"{PATH}/a file in a folder of that name")
     other = PATH.replace("01/02", "01/03")
@@ -123,6 +143,21 @@ def test_a_note_that_was_not_written_whole(storage: EntityStorageService) -> Non
     let_time_pass(storage, ABANDONED_SECONDS + 60)
     sweep_files()
     assert media_files() == []
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_failed_transaction_takes_its_file_back(storage: EntityStorageService, *, is_named: bool) -> None:
+    """Unless a row names it: what seems to fail may have been committed."""
+    photo = make_photo(1)
+    if not is_named:
+        Entity.objects.filter(pk=photo.pk).delete()
+    with (
+        storage.receive([jpeg(1)]) as incoming,
+        pytest.raises(RuntimeError),
+        disposal.taken_back_on_failure(storage, incoming, photo.file_path or ""),
+    ):
+        raise RuntimeError
+    assert media_files() == ([photo.file_path] if is_named else [])
 
 
 def test_several_sweeps_at_once(storage: EntityStorageService) -> None:

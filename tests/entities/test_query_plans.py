@@ -104,3 +104,23 @@ def _reads_all_rows(step: str) -> bool:
     if connection.vendor == "postgresql":
         return "Seq Scan on entities_entity" in step
     return "SCAN entities_entity" in step and "INDEX" not in step
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by what it knows of the rows")
+@pytest.mark.parametrize(
+    ("query", "of_few", "of_many"),
+    [
+        ({"type": "image", "width": 64}, "entity_type_newest", "COVERING INDEX entity_newest"),
+        ({"file_size_min": 1}, "entity_size_newest", "COVERING INDEX entity_newest"),
+        ({"file_size_max": 2**40, "type": "image"}, "entity_type_newest", "COVERING INDEX entity_newest"),
+        ({"search_query": "photo", "type": "image"}, "entity_type_newest", "entity_newest"),
+    ],
+    ids=str,
+)
+def test_sqlite_is_told_what_leads(query: dict[str, Any], of_few: str, of_many: str) -> None:
+    filters = EntityFilterSet(query)
+    assert filters.is_valid()
+    plan = plans.Plan.of(filters)
+    with CaptureQueriesContext(connection) as asked:
+        assert len(plan.newest(start=0, end=20)) == 3
+    assert (of_many if plans.FEW < 0 else of_few) in "\n".join(_plan(asked[-1]["sql"]))
