@@ -18,9 +18,8 @@ from entities.api.filters import EntityFilterSet
 from entities.columns import Unindexed
 from entities.models import Entity, EntityQuerySet
 
-FEW = 100_000
-FEW_UNSORTED = 10_000
-"""To look more up, or to sort more, takes longer than to read the whole index of the newest."""
+FEW = 10_000
+"""To look up more rows that are not in memory takes longer than to read the whole index of the newest."""
 
 Names = frozenset[str]
 NONE: Names = frozenset()
@@ -55,7 +54,7 @@ class Plan:
         indexed = [together & given for together in INDEXES if together & given]
         if _one_index_tells(filters):
             total, everyone = _count_by_one_index(filters), NONE.union(*indexed)
-            if total <= _limit(everyone) or not everyone & UNSORTED:
+            if total <= FEW or not everyone & UNSORTED:
                 return cls(filters, total, leader=everyone)
             return cls(filters, total, others=everyone)
         leader = _leader(filters, indexed)
@@ -110,24 +109,19 @@ def _leader(filters: EntityFilterSet, indexed: list[Names]) -> Names:
     if connection.vendor != "sqlite":
         return NONE
     sizes = {together: _size(filters, together) for together in indexed}
-    few = [together for together in indexed if sizes[together] <= _limit(together)]
+    few = [together for together in indexed if sizes[together] <= FEW]
     return min(few, key=sizes.__getitem__, default=NONE)
 
 
-def _limit(names: Names) -> int:
-    return FEW_UNSORTED if names & UNSORTED else FEW
-
-
 def _size(filters: EntityFilterSet, names: Names) -> int:
-    """How many they alone would leave; where that has to be found out, at most one above the limit."""
+    """How many they alone would leave; where that has to be found out, FEW + 1 stands for more."""
     counted = filters.counted(names)
     if counted is not None:
         return counted
-    at_most = _limit(names) + 1
     if "search_query" not in names:
-        return filters.narrow(names).order_by()[:at_most].count()
+        return filters.narrow(names).order_by()[: FEW + 1].count()
     text = filters.given()["search_query"]
-    return searching.count(text, at_most=at_most) if searching.is_indexed(text) else at_most
+    return searching.count(text, at_most=FEW + 1) if searching.is_indexed(text) else FEW + 1
 
 
 def _found(filters: EntityFilterSet, leader: Names, others: Names) -> EntityQuerySet:

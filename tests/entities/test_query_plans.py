@@ -50,7 +50,6 @@ def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """What a filter leaves decides how the rest is asked for."""
     if request.param == "many":
         monkeypatch.setattr(plans, "FEW", -1)
-        monkeypatch.setattr(plans, "FEW_UNSORTED", -1)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that the database is asked with depends on how much is found."""
     if request.param == "many hits":
-        monkeypatch.setattr(plans, "FEW_UNSORTED", -1)
+        monkeypatch.setattr(plans, "FEW", -1)
 
 
 def test_it_works(api: Api) -> None:
