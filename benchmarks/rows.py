@@ -72,8 +72,8 @@ _COMPLETED = {
 }
 
 
-def fill_store(database: Path, *, first: int, last: int) -> None:
-    """Entities `first` to `last` with their versions; the images are through all of their tasks."""
+def fill_store(database: Path, *, first: int, last: int, looked_at: bool = True) -> None:
+    """Entities `first` to `last` with their versions; the images are through all of their tasks, or new."""
     with _opened(database) as connection:
         _insert(connection, "entities_entity", ENTITY, first, last)
         _insert(connection, "entities_historicalentity", {**_HISTORY, "history_type": "'+'"}, first, last)
@@ -81,8 +81,14 @@ def fill_store(database: Path, *, first: int, last: int) -> None:
         changed = {**_HISTORY, "history_type": "'~'"}
         for _ in range(2):
             _insert(connection, "entities_historicalentity", changed, first, last, where=often)
-        images = f"NOT ({_IS_COLLECTION})"
-        _insert(connection, "intelligence_imageintelligence", _COMPLETED, first, last, where=images)
+        if looked_at:
+            images = f"NOT ({_IS_COLLECTION})"
+            _insert(connection, "intelligence_imageintelligence", _COMPLETED, first, last, where=images)
+
+
+def entities_with(versions: int) -> int:
+    """How many entities have about so many versions together."""
+    return versions * OFTEN_CHANGED // (OFTEN_CHANGED + 2)
 
 
 def fill_bare(database: Path, *, first: int, last: int) -> None:

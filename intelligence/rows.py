@@ -6,6 +6,7 @@ Locks are always taken in one order: the entity, then its row, then its jobs and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Case, F, Value, When
@@ -82,14 +83,14 @@ def fail_job(job: EntityJob, reason: str) -> bool:
 
 
 def discard_live_jobs(entity_ids: Iterable[int]) -> None:
+    """Compute forgets them soon; what it finishes until then is not wanted any more."""
     now = timezone.now()
-    discarded = (
-        EntityJob.objects.live()
-        .filter(entity_id__in=list(entity_ids))
-        .update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now)
-    )
-    if discarded:
+    live = EntityJob.objects.live().filter(entity_id__in=list(entity_ids))
+    job_ids = [job_id for job_id in live.values_list("job_id", flat=True) if job_id]
+    if live.update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now):
         transaction.on_commit(hints.dispatch)
+    for job_id in job_ids:
+        transaction.on_commit(partial(hints.finish_job, job_id))
 
 
 def discard_results(entity_ids: Iterable[int]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
 from intelligence import disagreements, hints, rows
@@ -17,9 +18,9 @@ from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
 from intelligence.reconcile import MInsightProcessor
 from intelligence.vocabulary import HANDED_OVER, JobStatus, Priority, ProcessingStatus, TaskType
 
-SILENCE_SECONDS = 30
+SILENCE_SECONDS = settings.JOB_SILENCE_SECONDS
 """A job that nothing was heard of for this long is asked about again."""
-RUN_DEADLINE_SECONDS = 600
+RUN_DEADLINE_SECONDS = settings.JOB_DEADLINE_SECONDS
 """A run that takes longer than a task may has died with its worker."""
 BATCH_SIZE = 500
 SPAN = 20_000
@@ -117,7 +118,7 @@ class Sweeper:
             rows.settle(entity_id)
 
 
-def _silent(status: JobStatus, seconds: int) -> Iterable[EntityJob]:
+def _silent(status: JobStatus, seconds: float) -> Iterable[EntityJob]:
     before = timezone.now() - timedelta(seconds=seconds)
     silent = EntityJob.objects.filter(status=status, updated_at__lt=before)
     return silent.order_by("updated_at")[:BATCH_SIZE]

@@ -192,6 +192,8 @@ COMPUTE_JOBS_OUTSTANDING = 24
 COMPUTE_JOB_ATTEMPTS = 3
 COMPUTE_JOB_DEADLINE_SECONDS = CONFIG.compute_job_deadline_seconds
 COMPUTE_DELETE_ENDED_JOBS = CONFIG.compute_delete_ended_jobs
+JOB_SILENCE_SECONDS = CONFIG.job_silence_seconds
+JOB_DEADLINE_SECONDS = CONFIG.job_deadline_seconds
 
 CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://localhost/"
 EMBEDDED_BROKER = not CONFIG.celery_broker_url

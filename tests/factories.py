@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import random
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,16 +13,11 @@ from entities.models import Entity
 from entities.storage import EntityStorageService
 from intelligence.models import EntityJob, Face, ImageIntelligence, KnownPerson
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
+from tests import pictures
+
+jpeg = pictures.jpeg
 
 LANDMARKS = ("right_eye", "left_eye", "nose_tip", "mouth_right", "mouth_left")
-
-
-def jpeg(seed: int = 0, *, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A photo unlike that of any other seed."""
-    noise = Image.frombytes("RGB", (8, 6), random.Random(seed).randbytes(8 * 6 * 3))
-    buffer = io.BytesIO()
-    noise.resize(size).save(buffer, "JPEG", comment=str(seed).encode())
-    return buffer.getvalue()
 
 
 def store(content: bytes, **fields: Any) -> services.StoredEntity:

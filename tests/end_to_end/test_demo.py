@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import jpeg
-from tests.invariants import violations
+from tests.store_at_rest import violations
 from tests.processes import Manage
 
 

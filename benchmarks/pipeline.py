@@ -1,0 +1,344 @@
+"""Measures the pipeline between an upload and its results, with a fake compute that is instant.
+
+  overhead       CPU milliseconds an image costs the workers, for three image jobs and one face, less what the
+                 fake compute itself takes (decoding, cutting a crop; measured in the same run)
+                   scaled    PostgreSQL, Redis, a vector server; 1, 2 and 4 worker processes
+                   embedded  `manage.py serve` over SQLite
+                 bare: a Celery worker that runs four tasks an image, each of which changes one row
+  throughput     images a second, of the same runs
+  reconcile      100,000 versions of new images turned into pending rows (SQLite)
+                 bare: the same history read and as many rows inserted, nothing else
+  to completed   from the start of an upload until the image is completed, on an idle embedded store
+                 bare: the upload alone
+
+The last line of the output is one JSON object: {"figures": [{name, unit, store, bare, ratio, target, met,
+note}, ...], ...}. Needs PostgreSQL and Redis on 127.0.0.1 for the scaled part; without them it is left out.
+Compare ratios, not milliseconds, between machines and between days.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# Run as a script, Python looks for modules beside the script only.
+import httpx
+from celery import Celery
+
+from benchmarks import bare_tasks, rows
+from benchmarks.figures import Figure, Target, table
+from benchmarks.processes import cpu_seconds
+from intelligence.compute.base import ComputeSettings
+from intelligence.compute.fake import FakeComputeClient, FakeModels
+from intelligence.compute.picture import Picture
+from intelligence.vocabulary import IMAGE_TASKS, TaskType
+from tests.deployment import Deployment, deployed, free_port, kill
+from tests.pictures import jpeg
+
+ROOT = Path(__file__).resolve().parent.parent
+OVERHEAD_TARGET = Target(15, of_ratio=False)
+RECONCILE_TARGET = Target(10, of_ratio=False)
+LATENCY_TARGET = Target(300, of_ratio=False)
+
+WORKERS = (1,)
+PATIENCE_SECONDS = 300
+UNFINISHED = """
+    SELECT COUNT(*) FROM entities_entity e LEFT JOIN intelligence_imageintelligence i ON i.entity_id = e.id
+    WHERE e.type = 'image' AND (i.processing_status IS NULL OR i.processing_status <> 'completed')
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one image."""
+
+    cpu_ms: float
+    per_second: float
+
+
+def main() -> int:
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="store-benchmark-", dir=options.folder))
+    try:
+        if options.reconcile_only:
+            figures = list(measure_reconcile(folder, options.versions))
+        else:
+            figures = list(measure(folder, options.images, options.versions))
+    finally:
+        shutil.rmtree(folder)
+    print(table(figures))
+    summary = {
+        "images": options.images,
+        "cpus": os.cpu_count(),
+        "figures": [each.as_json() for each in figures],
+    }
+    print(json.dumps(summary))
+    return 0
+
+
+def measure(folder: Path, images: int, versions: int) -> Iterator[Figure]:
+    _say(f"making {images} photos with one face each")
+    photos = write_photos(folder / "photos", images)
+    compute = measure_compute(folder, photos)
+    yield Figure("fake compute alone, CPU per image", "ms", compute)
+    yield from measure_scaled(folder, photos, compute)
+    yield from measure_embedded(folder, photos, compute)
+    yield from measure_reconcile(folder, versions)
+    yield from measure_latency(folder, photos)
+
+
+def write_photos(folder: Path, number: int) -> list[Path]:
+    """Fake compute sees one face on each."""
+    folder.mkdir()
+    models = FakeModels(ComputeSettings(spool=folder))
+    paths: list[Path] = []
+    seed = 0
+    while len(paths) < number:
+        seed += 1
+        path = folder / f"{seed}.jpg"
+        path.write_bytes(jpeg(seed))
+        if len(models.detect_faces(Picture(path, max_pixels=10**6))) == 1:
+            paths.append(path)
+        else:
+            path.unlink()
+    return paths
+
+
+def measure_compute(folder: Path, photos: Sequence[Path]) -> float:
+    client = FakeComputeClient.create(ComputeSettings(spool=folder / "spool"), lambda _ids: None)
+    began = time.process_time()
+    for number, photo in enumerate(photos):
+        ids = [client.submit(task, photo, {}, f"{number}-{task}") for task in IMAGE_TASKS]
+        ids.append(client.submit(TaskType.FACE_EMBEDDING, photo, {}, f"{number}-face"))
+        client.run(ids)
+        for job_id in ids:
+            client.get(job_id)
+            client.cancel(job_id)
+    return 1000 * (time.process_time() - began) / len(photos)
+
+
+# --- Scaled ---
+
+
+def measure_scaled(folder: Path, photos: Sequence[Path], compute: float) -> Iterator[Figure]:
+    for workers in WORKERS:
+        _say(f"{workers} worker processes, bare and ours in turn")
+        with deployed(folder / f"scaled-{workers}") as deployment:
+            os.environ.update(deployment.env)
+            bare = _bare_cost(deployment, len(photos), workers)
+            store = _scaled_cost(deployment, photos, workers)
+        name = f"{workers} worker{'s' if workers > 1 else ''}"
+        yield Figure(f"overhead, {name}", "ms", store.cpu_ms - compute, bare.cpu_ms, OVERHEAD_TARGET)
+        yield Figure(f"throughput, {name}", "/s", store.per_second, bare.per_second)
+
+
+def _bare_cost(deployment: Deployment, images: int, workers: int) -> Cost:
+    bare_tasks.app.conf.update(broker_url=deployment.env["CELERY_BROKER_URL"])
+    bare_tasks.prepare(images)
+    started = [
+        deployment.start_celery("benchmarks.bare_tasks", f"bare{n}", [bare_tasks.QUEUE])
+        for n in range(workers)
+    ]
+    _await_workers(bare_tasks.app, workers)
+
+    def send() -> None:
+        for image in range(1, images + 1):
+            for _ in range(bare_tasks.TASKS_PER_IMAGE):
+                bare_tasks.end.delay(image)
+
+    return _cost(started, images, send, lambda: bare_tasks.unfinished() == 0)
+
+
+def _scaled_cost(deployment: Deployment, photos: Sequence[Path], workers: int) -> Cost:
+    from store_project.celery import app  # noqa: PLC0415  (configured by what has just been put in place)
+
+    with httpx.Client(base_url=deployment.url, timeout=30) as http:
+        for photo in photos:
+            _upload(http, photo)
+    deployment.broker().flushdb()
+    started = [deployment.start_worker(f"ours{number}") for number in range(workers)]
+    _await_workers(app, workers)
+
+    def ended() -> bool:
+        app.send_task("intelligence.tasks.dispatch")
+        return int(deployment.query(UNFINISHED)[0][0]) == 0
+
+    return _cost(started, len(photos), lambda: app.send_task("intelligence.tasks.reconcile"), ended)
+
+
+def _cost(
+    processes: Sequence[subprocess.Popen[bytes]],
+    images: int,
+    begin: Callable[[], object],
+    ended: Callable[[], bool],
+) -> Cost:
+    before, began = sum(cpu_seconds(each.pid) for each in processes), time.monotonic()
+    begin()
+    _wait(ended)
+    seconds = time.monotonic() - began
+    spent = sum(cpu_seconds(each.pid) for each in processes) - before
+    for each in processes:
+        kill(each)
+    return Cost(1000 * spent / images, images / seconds)
+
+
+# --- Embedded ---
+
+
+def measure_embedded(folder: Path, photos: Sequence[Path], compute: float) -> Iterator[Figure]:
+    _say("embedded")
+    with _serving(folder / "embedded") as (http, process, env):
+        before, began = cpu_seconds(process.pid), time.monotonic()
+        subprocess.run(
+            [sys.executable, "manage.py", "ingest", str(photos[0].parent)],
+            cwd=ROOT,
+            env=env,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        database = folder / "embedded" / "store.db"
+        _wait(lambda: _count(database, UNFINISHED) == 0)
+        seconds = time.monotonic() - began
+        spent = 1000 * (cpu_seconds(process.pid) - before) / len(photos)
+        assert http.get("/").status_code == 200
+    yield Figure("overhead, embedded", "ms", spent - compute, target=OVERHEAD_TARGET)
+    yield Figure("throughput, embedded, ingest beside it", "/s", len(photos) / seconds)
+
+
+def measure_latency(folder: Path, photos: Sequence[Path], number: int = 40) -> Iterator[Figure]:
+    _say("from upload to completed")
+    uploads, completions = [], []
+    with _serving(folder / "idle") as (http, _process, _env):
+        for photo in photos[:number]:
+            began = time.monotonic()
+            entity_id = _upload(http, photo)
+            uploads.append(1000 * (time.monotonic() - began))
+            _wait(lambda pk=entity_id: _is_completed(http, pk), pause=0.005)  # type: ignore[misc]
+            completions.append(1000 * (time.monotonic() - began))
+            time.sleep(0.2)
+    for name, at, target in (("p50", 9, LATENCY_TARGET), ("p95", 18, None)):
+        store, bare = (
+            statistics.quantiles(each, n=20, method="inclusive")[at] for each in (completions, uploads)
+        )
+        yield Figure(f"upload to completed, {name}", "ms", store, bare, target)
+
+
+# --- Reconcile ---
+
+
+def measure_reconcile(folder: Path, versions: int) -> Iterator[Figure]:
+    _say(f"reconcile of {versions} versions")
+    server_dir = folder / "reconcile"
+    server_dir.mkdir()
+    env = _environment(server_dir)
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True)
+    last = rows.entities_with(versions)
+    rows.fill_store(server_dir / "store.db", first=1, last=last, looked_at=False)
+    command = [sys.executable, "-m", "benchmarks.reconciling"]
+    answer = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    found = json.loads(answer.stdout.splitlines()[-1])
+    note = f"{found['versions']} versions"
+    yield Figure("reconcile", "s", found["seconds"], found["bare_seconds"], RECONCILE_TARGET, note=note)
+    yield Figure("reconcile, memory growth", "MiB", found["growth_mib"], has_ratio=False)
+
+
+# --- Common ---
+
+
+@contextmanager
+def _serving(server_dir: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes], dict[str, str]]]:
+    server_dir.mkdir(parents=True)
+    env, port = _environment(server_dir), free_port()
+    with (server_dir / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(port), "--grace", "2"],
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            _wait(lambda: _answers(http), pause=0.1)
+            time.sleep(2)  # what happens at a start is not measured
+            yield http, process, env
+    finally:
+        kill(process)
+
+
+def _environment(server_dir: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    own = {"CL_SERVER_DIR": str(server_dir), "COMPUTE_BACKEND": "fake", "LOG_LEVEL": "WARNING"}
+    return {**kept, **own, "AUTH_DISABLED": "true", "ENV_FILE": ""}
+
+
+def _upload(http: httpx.Client, photo: Path) -> int:
+    with photo.open("rb") as content:
+        answer = http.post("/entities", data={"is_collection": "false"}, files={"media_file": content})
+    answer.raise_for_status()
+    entity_id: int = answer.json()["id"]
+    return entity_id
+
+
+def _is_completed(http: httpx.Client, entity_id: int) -> bool:
+    row = http.get(f"/intelligence/entities/{entity_id}").json()
+    return row is not None and row["overall_status"] == "completed"
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _await_workers(app: Celery, number: int) -> None:
+    _wait(lambda: len(app.control.ping(timeout=0.5) or ()) >= number, pause=0.1)
+
+
+def _count(database: Path, sql: str) -> int:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+        return int(connection.execute(sql).fetchone()[0])
+
+
+def _wait(condition: Callable[[], bool], *, pause: float = 0.25) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"Not ended within {PATIENCE_SECONDS} s.")
+        time.sleep(pause)
+
+
+def _say(what: str) -> None:
+    print(f"... {what}", flush=True)
+
+
+def _options() -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=300, help="of each run (default %(default)s)")
+    parser.add_argument("--versions", type=int, default=100_000, help="to reconcile (default %(default)s)")
+    parser.add_argument("--reconcile-only", action="store_true")
+    parser.add_argument(
+        "--folder", type=Path, help="on whose disk to work (default: that of temporary files)"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
