@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.signals import task_prerun
+from django.db import close_old_connections
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
@@ -29,6 +31,9 @@ BEAT_SCHEDULE = {
 }
 
 
+TASKS_PER_CONNECTION = 10_000
+
+
 def make_app(name: str, queues: Iterable[str] = QUEUES, **options: Any) -> Celery:
     """An app of its own for each worker of one process: an app remembers one choice of queues."""
     made = Celery(name, **options)
@@ -37,7 +42,14 @@ def make_app(name: str, queues: Iterable[str] = QUEUES, **options: Any) -> Celer
     made.conf.task_queues = [Queue(queue) for queue in queues]
     made.conf.task_create_missing_queues = False
     made.conf.beat_schedule = BEAT_SCHEDULE
+    made.conf["CELERY_DB_REUSE_MAX"] = TASKS_PER_CONNECTION
     return made
+
+
+@task_prerun.connect
+def _drop_broken_connections(**_task: Any) -> None:
+    """As Django does before each request; Celery by itself would connect anew for each task."""
+    close_old_connections()
 
 
 app = make_app("store")

@@ -79,7 +79,9 @@ TEMPLATES = [
 
 DATABASES = {
     "default": dj_database_url.parse(
-        CONFIG.database_url or f"sqlite:///{CONFIG.cl_server_dir / 'store.db'}", conn_health_checks=True
+        CONFIG.database_url or f"sqlite:///{CONFIG.cl_server_dir / 'store.db'}",
+        conn_max_age=300,  # to connect costs as much as ten queries
+        conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

@@ -1,4 +1,4 @@
-"""What must be true of a data folder at rest, checked without the code under test: SQL, files and vectors."""
+"""What must be true of entities and their files, checked without the code under test: SQL and files."""
 
 from __future__ import annotations
 

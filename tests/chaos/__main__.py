@@ -70,7 +70,15 @@ def _torment(deployment: Deployment, arguments: argparse.Namespace) -> list[str]
         for actor in (user, postman, killer):
             actor.stop()
         _report(actors, user)
+        began = time.monotonic()
         quiet = _wait(lambda: _unfinished(deployment) == 0, arguments.patience)
+        given_up = deployment.query(
+            "SELECT COUNT(*) FROM intelligence_imageintelligence WHERE processing_status = 'failed'"
+        )
+        print(
+            f"at rest after {time.monotonic() - began:.0f} s; {given_up[0][0]} images were given up",
+            flush=True,
+        )
         clock.stop()
     finally:
         killer.kill_all()
