@@ -1,7 +1,9 @@
-"""One small applier a kind of result. Each is called with the entity locked, and may be called again."""
+"""One small applier a kind of result. Each is called with the entities locked, and may be called again."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -21,57 +23,84 @@ class ResultError(ValueError):
     """The result is not one of the kind that was asked for; asking again would not help."""
 
 
+Completed = tuple[EntityJob, JobResult]
+
+
 class Applier(Protocol):
-    def apply(self, job: EntityJob, result: JobResult) -> None: ...
+    def apply(self, completed: Sequence[Completed]) -> None: ...
 
 
 @dataclass(frozen=True)
 class ImageEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, job: EntityJob, result: JobResult) -> None:
-        vector = _expect(EmbeddingResult, result).vector
-        payload = {"entity_id": job.entity_id, "md5": job.md5}
-        self.store.upsert([VectorPoint(job.entity_id, vector, payload)], model=job.model)
+    def apply(self, completed: Sequence[Completed]) -> None:
+        _upsert(self.store, completed, _point_of_image)
 
 
 @dataclass(frozen=True)
 class FaceEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, job: EntityJob, result: JobResult) -> None:
-        vector = _expect(EmbeddingResult, result).vector
-        assert job.face is not None
-        payload = {
-            "entity_id": job.entity_id,
-            "face_id": job.face.pk,
-            "known_person_id": job.face.known_person_id,
-            "md5": job.md5,
-        }
-        self.store.upsert([VectorPoint(job.face.pk, vector, payload)], model=job.model)
+    def apply(self, completed: Sequence[Completed]) -> None:
+        _upsert(self.store, completed, _point_of_face)
+
+
+def _upsert(
+    store: QdrantVectorStore,
+    completed: Sequence[Completed],
+    point_of: Callable[[EntityJob, EmbeddingResult], VectorPoint],
+) -> None:
+    """All are of the one model that is current."""
+    points = [point_of(job, _expect(EmbeddingResult, result)) for job, result in completed]
+    store.upsert(points, model=completed[0][0].model)
+
+
+def _point_of_image(job: EntityJob, result: EmbeddingResult) -> VectorPoint:
+    return VectorPoint(job.entity_id, result.vector, {"entity_id": job.entity_id, "md5": job.md5})
+
+
+def _point_of_face(job: EntityJob, result: EmbeddingResult) -> VectorPoint:
+    assert job.face is not None
+    payload = {
+        "entity_id": job.entity_id,
+        "face_id": job.face.pk,
+        "known_person_id": job.face.known_person_id,
+        "md5": job.md5,
+    }
+    return VectorPoint(job.face.pk, result.vector, payload)
 
 
 @dataclass(frozen=True)
 class FaceDetectionApplier:
-    """Replaces the image's faces and has an embedding of each asked for. No face at all is a result."""
+    """Replaces the images' faces and has an embedding of each asked for. No face at all is a result."""
 
     storage: EntityStorageService
     forgetter: Forgetter
 
-    def apply(self, job: EntityJob, result: JobResult) -> None:
-        found = _expect(FaceDetectionResult, result).faces
+    def apply(self, completed: Sequence[Completed]) -> None:
+        found = {job: _expect(FaceDetectionResult, result).faces for job, result in completed}
+        faces = [face for job, each in found.items() for face in self._new_faces(job, each)]
+        replaced = Face.objects.filter(entity_id__in=[job.entity_id for job in found])
+        self.forgetter.forget_faces(list(replaced.values_list("pk", flat=True)))
+        Face.objects.bulk_create(faces)
+        entities_with: dict[int, list[int]] = defaultdict(list)
+        for job, each in found.items():
+            entities_with[len(each)].append(job.entity_id)
+        for number, entity_ids in entities_with.items():
+            ImageIntelligence.objects.filter(pk__in=entity_ids).update(
+                face_count=number,
+                face_embedding_status=JobStatus.PENDING if number else JobStatus.COMPLETED,
+            )
+
+    def _new_faces(self, job: EntityJob, found: Sequence[DetectedFace]) -> list[Face]:
+        """With their crops; not yet in the table."""
         paths = crops.write(self.storage, job, [face.crop for face in found])
-        replaced = list(Face.objects.filter(entity_id=job.entity_id).values_list("pk", flat=True))
-        self.forgetter.forget_faces(replaced)
-        Face.objects.bulk_create(
+        transaction.on_commit(partial(crops.remove_others, self.storage, job.entity_id, keep=paths))
+        return [
             Face(**_face_fields(face), entity_id=job.entity_id, model=job.model, file_path=path)
             for face, path in zip(found, paths, strict=True)
-        )
-        ImageIntelligence.objects.filter(pk=job.entity_id, md5=job.md5).update(
-            face_count=len(found),
-            face_embedding_status=JobStatus.PENDING if found else JobStatus.COMPLETED,
-        )
-        transaction.on_commit(partial(crops.remove_others, self.storage, job.entity_id, keep=paths))
+        ]
 
 
 def _face_fields(face: DetectedFace) -> dict[str, object]:

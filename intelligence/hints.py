@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
-RECONCILE_DEBOUNCE_SECONDS = 0.05
+DEBOUNCE_SECONDS = 0.05
 
 worker_in_this_process = threading.Event()
 """Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
@@ -61,7 +61,8 @@ class _Debounce:
             return True
 
 
-_reconcile = _Debounce(RECONCILE_DEBOUNCE_SECONDS)
+_reconcile = _Debounce(DEBOUNCE_SECONDS)
+_dispatch = _Debounce(DEBOUNCE_SECONDS)
 
 
 def reconcile() -> None:
@@ -70,7 +71,8 @@ def reconcile() -> None:
 
 
 def dispatch() -> None:
-    send("dispatch")
+    if _dispatch.is_first():
+        send("dispatch", countdown=_dispatch.seconds)
 
 
 def infer(job_ids: Sequence[str]) -> None:
@@ -81,5 +83,12 @@ def forget_job(job_id: str) -> None:
     send("forget_job", job_id)
 
 
-def finish_job(job_id: str) -> None:
-    send("finish_job", job_id)
+def finish_jobs(job_ids: Sequence[str]) -> None:
+    """Together, for the price of one."""
+    send("finish_jobs", list(job_ids))
+
+
+def finish_each(job_ids: Sequence[str]) -> None:
+    """Alone, so that none waits for another's setback."""
+    for job_id in job_ids:
+        send("finish_jobs", [job_id], countdown=1.0)

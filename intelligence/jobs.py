@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from entities import locks
 from entities.storage import EntityStorageService
-from intelligence import announce, hints, rows
+from intelligence import announce, hints, rows, runs
 from intelligence.compute.base import ComputeClient, ComputeError, ComputeUnavailableError
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence, waits_for
 from intelligence.pauses import paused_tasks
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
+
+logger = logging.getLogger(__name__)
 
 DISPATCH_LOCK = "intelligence.dispatch"
 BATCH_SIZE = 16
@@ -59,55 +62,93 @@ class JobSubmissionService:
         number = 0
         while claimed := self._claim():
             number += len(claimed)
-            for entity_id, jobs in claimed.items():
-                self._trigger(entity_id, jobs)
+            self._hand_out(claimed)
         return number
 
     def trigger_async_jobs(self, entity_id: int) -> JobSubmissionStatus | None:
         """Asks for what this one image lacks, as far as there is room; None if nothing could be submitted."""
         claimed = self._claim(entity_id)
-        jobs = claimed.get(entity_id, [])
-        errors = self._trigger(entity_id, jobs)
+        errors = self._hand_out(claimed)
         row = ImageIntelligence.objects.filter(pk=entity_id).first()
-        if row is None or len(errors) == len(jobs):
+        if row is None or len(errors) == len(claimed.get(entity_id, [])):
             return None
         return JobSubmissionStatus(row.face_detection_job_id, row.clip_job_id, row.dino_job_id, errors)
 
-    def _trigger(self, entity_id: int, jobs: Sequence[EntityJob]) -> dict[str, str]:
-        if not jobs:  # no face was left to look at
-            rows.settle(entity_id)
-        return self.submit(jobs)
+    def _hand_out(self, claimed: Mapping[int, Sequence[EntityJob]]) -> dict[str, str]:
+        if without := [entity_id for entity_id, jobs in claimed.items() if not jobs]:
+            rows.settle_all(without)  # no face was left to look at
+        return self.submit([job for jobs in claimed.values() for job in jobs])
 
     def submit(self, jobs: Iterable[EntityJob]) -> dict[str, str]:
         """Hands pending jobs over; returns what went wrong, by task. Started only once their ids are kept."""
-        submitted, errors = [], {}
+        jobs = list(jobs)
+        paths = _paths_of_images(jobs)
+        handed: dict[EntityJob, str] = {}
+        kept: list[EntityJob] = []
+        errors: dict[str, str] = {}
         for job in jobs:
             try:
-                submitted.append(self._submit_one(job))
+                job_id = self._hand_in(job, paths)
             except ComputeUnavailableError as error:
                 errors[job.task_type] = str(error)
                 self.put_off(job, str(error), counts=False)
             except ComputeError as error:
                 errors[job.task_type] = str(error)
                 self.put_off(job, str(error), permanent=error.permanent)
-        self.client.start([job_id for job_id in submitted if job_id])
+            else:
+                if job_id is not None:
+                    handed[job] = job_id
+                if handed and not self.client.runs_here:  # nobody else knows what a service was given
+                    kept += self._keep_ids(handed)
+                    handed = {}
+        kept += self._keep_ids(handed)
+        for job_ids in runs.together(kept):
+            self.client.start(job_ids)
         return errors
 
-    def _submit_one(self, job: EntityJob) -> str | None:
+    def _hand_in(self, job: EntityJob, paths: Mapping[tuple[int, str], str]) -> str | None:
         if not self.client.runs_here and not self._renew_lease(job):
             return None
-        job_id = self.client.submit(
-            TaskType(job.task_type), self._image_of(job), {}, str(job.idempotency_key)
-        )
-        if not self._keep_id(job, job_id):  # discarded meanwhile, or handed over by somebody else
-            if not EntityJob.objects.live().filter(job_id=job_id).exists():
+        file = self._file_of(job, paths)
+        return self.client.submit(TaskType(job.task_type), file, {}, str(job.idempotency_key))
+
+    def _keep_ids(self, handed: Mapping[EntityJob, str]) -> list[EntityJob]:
+        """Of those who submit the same job one wins; answers the jobs that this one has won."""
+        if not handed:
+            return []
+        ids = [When(pk=job.pk, then=Value(job_id)) for job, job_id in handed.items()]
+        try:
+            with transaction.atomic():
+                pending = EntityJob.objects.filter(
+                    pk__in=[job.pk for job in handed], status=JobStatus.PENDING
+                )
+                won = set(pending.select_for_update().order_by("pk").values_list("pk", flat=True))
+                kept = [job for job in handed if job.pk in won]
+                pending.update(
+                    status=JobStatus.QUEUED,
+                    job_id=Case(*ids, output_field=CharField()),
+                    not_before=None,
+                    backend=self.client.backend,
+                    updated_at=timezone.now(),
+                )
+                rows.show_on_rows(kept, JobStatus.QUEUED)
+        except IntegrityError as error:
+            return self._keep_each(handed, error)
+        for job in kept:
+            job.job_id = handed[job]
+        for job, job_id in handed.items():  # discarded meanwhile, or handed over by somebody else
+            if job.pk not in won and not EntityJob.objects.live().filter(job_id=job_id).exists():
                 self._drop(job_id)
-            return None
-        if TaskType(job.task_type) in rows.JOB_ID_FIELDS:
-            changes = {rows.JOB_ID_FIELDS[TaskType(job.task_type)]: job_id}
-            rows.show_on_row(job, JobStatus.QUEUED, **changes)
-        announce.entities([job.entity_id])
-        return job_id
+        return kept
+
+    def _keep_each(self, handed: Mapping[EntityJob, str], error: IntegrityError) -> list[EntityJob]:
+        """An id that another job has already: whose it is shows one by one."""
+        if len(handed) > 1:
+            return [kept for job, job_id in handed.items() for kept in self._keep_ids({job: job_id})]
+        for job, job_id in handed.items():
+            logger.warning("Compute gave the id %s of another job: %s", job_id, error)
+            self.put_off(job, f"Compute gave the id {job_id} of another job.")
+        return []
 
     def _renew_lease(self, job: EntityJob) -> bool:
         """An upload takes its time, and a service makes another job of each: so none begins under a lease
@@ -123,38 +164,19 @@ class JobSubmissionService:
         else:
             hints.forget_job(job_id)
 
-    def _keep_id(self, job: EntityJob, job_id: str) -> bool:
-        """One of those who submit the same job wins."""
+    def _file_of(self, job: EntityJob, paths: Mapping[tuple[int, str], str]) -> Path:
         try:
-            with transaction.atomic():
-                return bool(
-                    EntityJob.objects.filter(pk=job.pk, status=JobStatus.PENDING).update(
-                        status=JobStatus.QUEUED,
-                        job_id=job_id,
-                        not_before=None,
-                        backend=self.client.backend,
-                        updated_at=timezone.now(),
-                    )
-                )
-        except IntegrityError as error:
-            raise ComputeError(f"Compute gave the id {job_id} of another job.") from error
-
-    def _image_of(self, job: EntityJob) -> Path:
-        try:
-            path = self._file_of(job)
+            if job.face is not None:
+                path = job.face.get_file_path(self.storage)
+            elif (job.entity_id, job.md5) in paths:
+                path = self.storage.resolve(paths[job.entity_id, job.md5])
+            else:
+                raise ComputeError("The image has other content by now.", permanent=True)
         except ValueError as error:
             raise ComputeError(str(error), permanent=True) from error
         if not path.exists():
             raise ComputeError("The file is missing from the media folder.", permanent=True)
         return path
-
-    def _file_of(self, job: EntityJob) -> Path:
-        if job.face is not None:
-            return job.face.get_file_path(self.storage)
-        row = ImageIntelligence.objects.filter(pk=job.entity_id, md5=job.md5).first()
-        if row is None:
-            raise ValueError("The image has other content by now.")
-        return self.storage.resolve(row.image_path)
 
     def put_off(self, job: EntityJob, reason: str, *, permanent: bool = False, counts: bool = True) -> None:
         """Back to pending until a later time, or failed with the reason after the last attempt that counts.
@@ -245,6 +267,12 @@ class JobSubmissionService:
             backend=self.client.backend,
             not_before=_lease(),
         )
+
+
+def _paths_of_images(jobs: Iterable[EntityJob]) -> dict[tuple[int, str], str]:
+    """By entity and content, so that no other content is taken for the job's."""
+    described = ImageIntelligence.objects.filter(pk__in={job.entity_id for job in jobs if job.face is None})
+    return {(pk, md5): path for pk, md5, path in described.values_list("pk", "md5", "image_path")}
 
 
 def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJob]:

@@ -136,7 +136,7 @@ class ComputeListener:
         for job_id in heard:
             self._inbox.note_asked(job_id)
             if job_id in ours:
-                hints.finish_job(job_id)
+                hints.finish_jobs([job_id])
             elif job_id in self._unknown:
                 del self._unknown[job_id]
             else:

@@ -35,8 +35,8 @@ class JobPoller:
         if self.client.runs_here:
             return 0
         due = [job for job in _due_jobs() if _take(job)]
-        for job in due:
-            hints.finish_job(job.job_id or "")
+        for job in due:  # one by one: each asks the service, which may be slow
+            hints.finish_jobs([job.job_id or ""])
         return len(due)
 
 

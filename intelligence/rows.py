@@ -5,17 +5,19 @@ Locks are always taken in one order: the entity, then its row, then its jobs and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable
 from functools import partial
+from typing import NamedTuple, TypeVar
 
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from entities.models import Entity
 from intelligence import announce, hints
-from intelligence.models import STATUS_FIELDS, EntityJob, ImageIntelligence
+from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence
 from intelligence.pauses import paused_tasks
 from intelligence.vocabulary import (
     HANDED_OVER,
@@ -41,36 +43,78 @@ def lock_entity(entity_id: int) -> Entity | None:
     return Entity.objects.select_for_update(no_key=True).filter(pk=entity_id).first()
 
 
-@transaction.atomic
+def lock_entities(entity_ids: Iterable[int]) -> set[int]:
+    """As `lock_entity`, in the one order that cannot deadlock; answers which there are."""
+    entities = Entity.objects.select_for_update(no_key=True).filter(pk__in=list(entity_ids))
+    return set(entities.order_by("pk").values_list("pk", flat=True))
+
+
 def move_job(job: EntityJob, status: JobStatus, **changes: object) -> bool:
-    """False if the job was not live any more, or is by now another one at compute: nothing is changed.
+    """False if the job was not live any more: then somebody else has ended it, and nothing is changed."""
+    return bool(move_jobs([job], status, **changes))
+
+
+@transaction.atomic
+def move_jobs(jobs: Iterable[EntityJob], status: JobStatus, **changes: object) -> list[EntityJob]:
+    """Those that were live, and the same: one that was put off and handed over again is another one by now.
 
     An end makes room, so it asks for more to be handed out.
     """
+    live = EntityJob.objects.live().filter(pk__in=[job.pk for job in jobs])
+    ids = dict(live.select_for_update().order_by("pk").values_list("pk", "job_id"))
+    moved = [job for job in jobs if ids.get(job.pk, "") == job.job_id]
+    if not moved:
+        return []
     if status not in LIVE_JOB_STATUSES:
         changes.setdefault("completed_at", timezone.now())
         transaction.on_commit(hints.dispatch)
-    moved = (
-        EntityJob.objects.live()
-        .filter(pk=job.pk, job_id=job.job_id)
-        .update(status=status, updated_at=timezone.now(), **changes)
+    EntityJob.objects.filter(pk__in=[job.pk for job in moved]).update(
+        status=status, updated_at=timezone.now(), **changes
     )
-    if moved:
-        show_on_row(job, status)
-        announce.entities([job.entity_id])
-    return bool(moved)
+    show_on_rows(moved, status)
+    return moved
 
 
-def show_on_row(job: EntityJob, status: JobStatus, **changes: object) -> None:
-    """Shows an image task's status on the row, if the row still describes the job's content.
+def show_on_rows(jobs: Iterable[EntityJob], status: JobStatus) -> None:
+    """Shows the status of image tasks' jobs, and where they are queued their ids, on the rows that still
+    describe the jobs' content.
 
     What is shown of face embeddings is of all faces together: `settle` sums it up.
     """
-    if job.task_type in IMAGE_TASKS:
-        field = STATUS_FIELDS[TaskType(job.task_type)]
-        ImageIntelligence.objects.filter(pk=job.entity_id, md5=job.md5).update(
-            **{field: status}, updated_at=timezone.now(), **changes
+    tasks_of: dict[int, list[TaskType]] = defaultdict(list)
+    shown = [job for job in jobs if job.task_type in IMAGE_TASKS]
+    for job in shown:
+        tasks_of[job.entity_id].append(TaskType(job.task_type))
+    described = EntityJob.objects.filter(pk__in=[job.pk for job in shown])
+    for tasks, entity_ids in _grouped((frozenset(tasks), pk) for pk, tasks in tasks_of.items()).items():
+        here = described.filter(entity_id=OuterRef("pk"), md5=OuterRef("md5"))
+        changes: dict[str, object] = {STATUS_FIELDS[task]: status for task in tasks}
+        if status == JobStatus.QUEUED:
+            ids = {JOB_ID_FIELDS[task]: here.filter(task_type=task).values("job_id")[:1] for task in tasks}
+            changes.update({field: Subquery(job_id) for field, job_id in ids.items()})
+        ImageIntelligence.objects.filter(Exists(here), pk__in=_locked(entity_ids)).update(
+            **changes, updated_at=timezone.now()
         )
+    announce.entities({job.entity_id for job in jobs})
+
+
+def _locked(entity_ids: Collection[int]) -> Collection[int]:
+    """An UPDATE of several rows locks them in any order: two of them could deadlock."""
+    if len(entity_ids) > 1:
+        rows = ImageIntelligence.objects.select_for_update().filter(pk__in=entity_ids)
+        list(rows.order_by("pk").values_list("pk", flat=True))
+    return entity_ids
+
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+
+
+def _grouped(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for key, item in pairs:
+        groups[key].append(item)
+    return groups
 
 
 @transaction.atomic
@@ -89,8 +133,8 @@ def discard_live_jobs(entity_ids: Iterable[int]) -> None:
     job_ids = [job_id for job_id in live.values_list("job_id", flat=True) if job_id]
     if live.update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now):
         transaction.on_commit(hints.dispatch)
-    for job_id in job_ids:
-        transaction.on_commit(partial(hints.finish_job, job_id))
+    if job_ids:
+        transaction.on_commit(partial(hints.finish_jobs, job_ids))
 
 
 def discard_results(entity_ids: Iterable[int]) -> None:
@@ -170,45 +214,65 @@ def make_pending(entity_ids: Iterable[int], task: TaskType, priority: Priority =
 
 
 def settle(entity_id: int) -> None:
-    """Ends the row once every task of its content has ended, face embeddings included; never before.
+    settle_all([entity_id])
 
-    Until then it says whether anything is under way.
+
+@transaction.atomic
+def settle_all(entity_ids: Iterable[int]) -> None:
+    """Ends the rows all of whose tasks have ended for their content, face embeddings included; never before.
+
+    Until then a row says whether anything is under way.
     """
-    row = ImageIntelligence.objects.filter(pk=entity_id, processing_status__in=UNFINISHED).first()
-    if row is None:
-        return
-    jobs = latest_jobs(row)
-    faces = _status_of_faces(row, jobs)
-    if _has_ended(row, faces):
-        failed = [job for job in jobs if job.status == JobStatus.FAILED]
-        reasons = [f"{job.task_type}: {job.error_message}" for job in failed]
-        overall = ProcessingStatus.FAILED if reasons else ProcessingStatus.COMPLETED
-    else:
-        reasons = []
-        overall = ProcessingStatus.PROCESSING if _is_under_way(jobs) else ProcessingStatus.PENDING
-    _show(row, overall, faces, "\n".join(reasons))
-
-
-def _show(row: ImageIntelligence, overall: ProcessingStatus, faces: str, reasons: str) -> None:
-    seen = {
-        "processing_status": row.processing_status,
-        "face_embedding_status": row.face_embedding_status,
-        "error_message": row.error_message,
-    }
-    now = {"processing_status": overall, "face_embedding_status": faces, "error_message": reasons}
-    if now != seen:
-        ImageIntelligence.objects.filter(pk=row.pk, md5=row.md5, **seen).update(
-            **now, updated_at=timezone.now()
+    lock_entities(ids := list(entity_ids))
+    rows = list(ImageIntelligence.objects.filter(pk__in=ids, processing_status__in=UNFINISHED))
+    jobs_of = _latest_jobs(rows)
+    faces_of = _grouped(
+        Face.objects.filter(entity_id__in=[row.pk for row in rows]).values_list("entity_id", "pk")
+    )
+    told = [(row, _summary(row, jobs_of[row.pk], faces_of.get(row.pk, []))) for row in rows]
+    changed = _grouped((summary, row.pk) for row, summary in told if summary != _shown(row))
+    for summary, pks in changed.items():
+        ImageIntelligence.objects.filter(pk__in=_locked(pks)).update(
+            **summary._asdict(), updated_at=timezone.now()
         )
-        announce.entities([row.pk])
+    announce.entities(pk for pks in changed.values() for pk in pks)
+
+
+class Summary(NamedTuple):
+    """What a row says of all its tasks together."""
+
+    processing_status: str
+    face_embedding_status: str
+    error_message: str
+
+
+def _shown(row: ImageIntelligence) -> Summary:
+    return Summary(row.processing_status, row.face_embedding_status, row.error_message)
+
+
+def _summary(row: ImageIntelligence, jobs: Collection[EntityJob], face_ids: Collection[int]) -> Summary:
+    faces = _status_of_faces(row, jobs, face_ids)
+    if not _has_ended(row, faces):
+        overall = ProcessingStatus.PROCESSING if _is_under_way(jobs) else ProcessingStatus.PENDING
+        return Summary(overall, faces, "")
+    failed = [job for job in jobs if job.status == JobStatus.FAILED]
+    reasons = [f"{job.task_type}: {job.error_message}" for job in failed]
+    overall = ProcessingStatus.FAILED if reasons else ProcessingStatus.COMPLETED
+    return Summary(overall, faces, "\n".join(reasons))
 
 
 def latest_jobs(row: ImageIntelligence) -> list[EntityJob]:
     """The newest job of each task, and of each face that is still there, for the row's content."""
-    newest: dict[tuple[str, int | None], EntityJob] = {}
-    for job in EntityJob.objects.current(row).order_by("pk"):
-        newest[job.task_type, job.face_id] = job
-    return list(newest.values())
+    return _latest_jobs([row])[row.pk]
+
+
+def _latest_jobs(rows: Iterable[ImageIntelligence]) -> dict[int, list[EntityJob]]:
+    content = {row.pk: row.md5 for row in rows}
+    newest: dict[int, dict[tuple[str, int | None], EntityJob]] = {pk: {} for pk in content}
+    for job in EntityJob.objects.filter(entity_id__in=content).order_by("pk"):
+        if job.md5 == content[job.entity_id]:
+            newest[job.entity_id][job.task_type, job.face_id] = job
+    return {pk: list(jobs.values()) for pk, jobs in newest.items()}
 
 
 def _has_ended(row: ImageIntelligence, faces: str) -> bool:
@@ -224,13 +288,13 @@ def _is_under_way(jobs: Iterable[EntityJob]) -> bool:
     return not {task for _, task in live} <= paused_tasks() if live else False
 
 
-def _status_of_faces(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> str:
+def _status_of_faces(row: ImageIntelligence, jobs: Iterable[EntityJob], face_ids: Iterable[int]) -> str:
     """Of all together: that of the one that is furthest from its end."""
     unasked = row.face_embedding_status in (JobStatus.PENDING, JobStatus.DISCARDED)
     if unasked or row.face_detection_status != JobStatus.COMPLETED:
         return row.face_embedding_status
     asked = {job.face_id: job.status for job in jobs}
-    statuses = [asked.get(face) for face in row.entity.faces.values_list("pk", flat=True)]
+    statuses = [asked.get(face) for face in face_ids]
     if None in statuses:
         return JobStatus.PENDING
     if any(status in LIVE_JOB_STATUSES for status in statuses):
@@ -239,16 +303,14 @@ def _status_of_faces(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> str:
     return next(bad, JobStatus.COMPLETED)
 
 
-def claim_for_run(job_ids: Iterable[str]) -> list[str]:
-    """The queued ones among these jobs. Another worker that is sent the same ids claims none of them."""
-    claimed = []
+@transaction.atomic
+def claim_for_run(job_ids: Iterable[str]) -> list[list[str]]:
+    """The queued ones among these jobs, by image. Another worker that is sent the same ids claims none."""
+    queued = EntityJob.objects.filter(job_id__in=list(job_ids), status=JobStatus.QUEUED)
+    jobs = list(queued.select_for_update(skip_locked=True).order_by("pk"))
     now = timezone.now()
-    for job in EntityJob.objects.filter(job_id__in=list(job_ids), status=JobStatus.QUEUED):
-        won = EntityJob.objects.filter(pk=job.pk, status=JobStatus.QUEUED).update(
-            status=JobStatus.IN_PROGRESS, attempts=F("attempts") + 1, started_at=now, updated_at=now
-        )
-        if won and job.job_id:
-            show_on_row(job, JobStatus.IN_PROGRESS)
-            announce.entities([job.entity_id])
-            claimed.append(job.job_id)
-    return claimed
+    EntityJob.objects.filter(pk__in=[job.pk for job in jobs]).update(
+        status=JobStatus.IN_PROGRESS, attempts=F("attempts") + 1, started_at=now, updated_at=now
+    )
+    show_on_rows(jobs, JobStatus.IN_PROGRESS)
+    return list(_grouped((job.entity_id, job.job_id or "") for job in jobs).values())

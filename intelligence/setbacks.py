@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
+from collections.abc import Sequence
 
 from django.db import DatabaseError
 from django.utils import timezone
 
-from intelligence import rows
+from intelligence import hints, rows
 from intelligence.compute.base import ComputeError
 from intelligence.models import EntityJob
 from vectors import VectorStoreError
 from vectors.errors import VectorsClosedError, VectorsInUseError, VectorsUnavailableError
+
+logger = logging.getLogger(__name__)
 
 PASSING = (
     *(ComputeError, DatabaseError, OSError),
@@ -22,16 +26,20 @@ PASSING = (
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def note(job_id: str, error: Exception) -> None:
-    """For whoever asks what the job waits for. It also shows the sweeps that somebody is at it."""
-    EntityJob.objects.live().filter(job_id=job_id).update(
+def note(job_ids: Sequence[str], error: Exception) -> None:
+    """For whoever asks what the jobs wait for. It also shows the sweeps that somebody is at them."""
+    EntityJob.objects.live().filter(job_id__in=job_ids).update(
         error_message=in_words(error), updated_at=timezone.now()
     )
 
 
-def give_up(job_id: str, error: BaseException) -> None:
-    job = EntityJob.objects.filter(job_id=job_id).first()
-    if job is not None:
+def give_up(job_ids: Sequence[str], error: BaseException) -> None:
+    """Of several jobs it may be the fault of one: then each is tried alone."""
+    if len(job_ids) > 1:
+        logger.error("Results that could not be stored together: %s", error)
+        hints.finish_each(job_ids)
+        return
+    for job in EntityJob.objects.filter(job_id__in=job_ids):
         rows.fail_job(job, in_words(error))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from intelligence import disagreements, hints, rows
+from intelligence import disagreements, hints, rows, runs
 from intelligence.compute.base import ComputeClient
 from intelligence.disagreements import Span
 from intelligence.jobs import JobSubmissionService
@@ -20,7 +19,7 @@ from intelligence.vocabulary import HANDED_OVER, JobStatus, Priority, Processing
 
 SILENCE_SECONDS = settings.JOB_SILENCE_SECONDS
 """A job that nothing was heard of for this long is asked about again."""
-RUN_DEADLINE_SECONDS = settings.JOB_DEADLINE_SECONDS
+RUN_DEADLINE_SECONDS = settings.COMPUTE_JOB_DEADLINE_SECONDS
 """A run that takes longer than a task may has died with its worker."""
 BATCH_SIZE = 500
 SPAN = 20_000
@@ -39,8 +38,7 @@ class Sweeper:
             self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
             queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
             self._start(queued)
-            for job in queued:
-                hints.finish_job(job.job_id or "")
+            hints.finish_jobs([job.job_id or "" for job in queued])
         self._settle_rows()
 
     def recover_interrupted(self) -> None:
@@ -65,11 +63,7 @@ class Sweeper:
         self._start(again)
 
     def _start(self, jobs: Iterable[EntityJob]) -> None:
-        """The jobs of an image together: it is decoded once for all of them."""
-        of_image: dict[int, list[str]] = defaultdict(list)
-        for job in jobs:
-            of_image[job.entity_id].append(job.job_id or "")
-        for job_ids in of_image.values():
+        for job_ids in runs.together(jobs):
             self.client.start(job_ids)
 
     def sweep_images(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, hints, presence, rows, setbacks
+from intelligence import announce, hints, presence, runs, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -43,13 +43,10 @@ def dispatch(*_later: object) -> None:
 
 @shared_task
 def infer(job_ids: list[str], *_later: object) -> None:
-    """Runs local jobs. Another delivery of the same ids finds none of them queued."""
+    """Runs local jobs."""
     client = get_processing().client
     assert isinstance(client, SpoolComputeClient)
-    claimed = rows.claim_for_run(job_ids)
-    client.run(claimed)
-    for job_id in claimed:
-        hints.finish_job(job_id)
+    runs.run(client, job_ids)
 
 
 class FinishTask(Task):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -60,11 +57,14 @@ class FinishTask(Task):  # type: ignore[type-arg]  # not subscriptable when it r
 
 
 @shared_task(bind=True, base=FinishTask)
-def finish_job(self: FinishTask, job_id: str, *_later: object) -> None:
+def finish_jobs(self: FinishTask, job_ids: list[str], *_later: object) -> None:
     try:
-        get_processing().callbacks.finish_job(job_id)
+        get_processing().callbacks.finish_jobs(job_ids)
     except setbacks.PASSING as error:
-        setbacks.note(job_id, error)
+        setbacks.note(job_ids, error)
+        if len(job_ids) > 1:
+            hints.finish_each(job_ids)
+            return
         wait = min(2**self.request.retries, FINISH_LONGEST_WAIT_SECONDS)
         raise self.retry(exc=error, countdown=wait, max_retries=FINISH_RETRIES) from error
 

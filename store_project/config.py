@@ -121,7 +121,6 @@ class BaseConfig(BaseSettings):
     compute_delete_ended_jobs: bool = True
     compute_job_deadline_seconds: int = Field(default=900, ge=1)
     job_silence_seconds: float = Field(default=30.0, gt=0)
-    job_deadline_seconds: float = Field(default=600.0, gt=0)
 
     @field_validator("cl_server_dir")
     @classmethod

@@ -195,7 +195,6 @@ COMPUTE_JOB_ATTEMPTS = 3
 COMPUTE_JOB_DEADLINE_SECONDS = CONFIG.compute_job_deadline_seconds
 COMPUTE_DELETE_ENDED_JOBS = CONFIG.compute_delete_ended_jobs
 JOB_SILENCE_SECONDS = CONFIG.job_silence_seconds
-JOB_DEADLINE_SECONDS = CONFIG.job_deadline_seconds
 
 CELERY_BROKER_URL = CONFIG.celery_broker_url or "memory://localhost/"
 EMBEDDED_BROKER = not CONFIG.celery_broker_url
@@ -217,7 +216,7 @@ CELERY_TASK_DEFAULT_QUEUE = "reconcile"
 CELERY_TASK_ROUTES = {
     "intelligence.tasks.dispatch": {"queue": "submit"},
     "intelligence.tasks.infer": {"queue": "inference"},
-    "intelligence.tasks.finish_job": {"queue": "callbacks"},
+    "intelligence.tasks.finish_jobs": {"queue": "callbacks"},
     "intelligence.tasks.forget_job": {"queue": "callbacks"},
 }
 

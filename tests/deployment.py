@@ -30,7 +30,7 @@ REDIS_DATABASES = range(1, 16)
 WORKER_SECONDS = 30
 
 # Short, so that what a dead worker left is taken up within the test.
-TIMES = {"JOB_SILENCE_SECONDS": "2", "JOB_DEADLINE_SECONDS": "6"}
+TIMES = {"JOB_SILENCE_SECONDS": "2", "COMPUTE_JOB_DEADLINE_SECONDS": "6"}
 
 
 @dataclass

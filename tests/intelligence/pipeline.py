@@ -24,14 +24,13 @@ class Pipeline:
 
     def run(self) -> list[str]:
         """What an inference worker does with the jobs that were started; answers those that have ended."""
-        claimed = rows.claim_for_run(self.started)
+        claimed = [job_id for of_image in rows.claim_for_run(self.started) for job_id in of_image]
         self.started.clear()
         self.client.run(claimed)
         return claimed
 
     def finish(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
-            self.processing.callbacks.finish_job(job_id)
+        self.processing.callbacks.finish_jobs(job_ids)
 
     def work(self) -> None:
         """Until nothing is left to do."""

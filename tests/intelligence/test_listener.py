@@ -112,7 +112,7 @@ def publisher() -> Iterator[Client]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs that workers were asked to look at."""
     asked: list[str] = []
-    monkeypatch.setattr(hints, "finish_job", asked.append)
+    monkeypatch.setattr(hints, "finish_jobs", asked.extend)
     return asked
 
 

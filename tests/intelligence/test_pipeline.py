@@ -196,7 +196,8 @@ def test_an_image_that_kills_its_worker_is_given_up(pipeline: Pipeline) -> None:
     pipeline.reconcile()
     pipeline.dispatch()
     for _ in range(3):
-        assert len(rows.claim_for_run(pipeline.started)) == len(IMAGE_TASKS)  # and the worker dies
+        (of_image,) = rows.claim_for_run(pipeline.started)
+        assert len(of_image) == len(IMAGE_TASKS)  # and the worker dies
         pipeline.started.clear()
         age_jobs()
         pipeline.processing.sweeper.sweep_jobs()

@@ -49,8 +49,8 @@ class RemotePipeline:
     def follow_hints(self) -> None:
         while self.hints:
             match self.hints.pop(0):
-                case "finish_job", (job_id,):
-                    self.processing.callbacks.finish_job(job_id)
+                case "finish_jobs", (job_ids,):
+                    self.processing.callbacks.finish_jobs(job_ids)
                 case "forget_job", (job_id,):
                     self.client.cancel(job_id)
 
@@ -308,7 +308,7 @@ def test_a_job_of_a_removed_photo_is_deleted_on_the_service(pipeline: RemotePipe
     pipeline.hand_in()
     (job_id, *_others) = pipeline.service.jobs
     EntityJob.objects.all().delete()
-    hints.finish_job(job_id)  # its event
+    hints.finish_jobs([job_id])  # its event
     pipeline.follow_hints()
     assert job_id not in pipeline.service.jobs
 
@@ -345,8 +345,8 @@ def test_asking_is_bounded_and_begins_with_those_due_longest(
         due = timezone.now() - timedelta(minutes=10 - number)
         EntityJob.objects.filter(pk=job.pk).update(not_before=due)
     assert pipeline.processing.poller.poll() == 2
-    assert [arguments[0] for task, arguments in pipeline.hints if task == "finish_job"] == [
-        job.job_id for job in order[:2]
+    assert [arguments[0] for task, arguments in pipeline.hints if task == "finish_jobs"] == [
+        [job.job_id] for job in order[:2]
     ]
 
 

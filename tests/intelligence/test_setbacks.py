@@ -54,7 +54,7 @@ def finish(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any
     monkeypatch.setattr(tasks, "FINISH_RETRIES", 3)
 
     def run(job: EntityJob) -> None:
-        tasks.finish_job.apply(args=(job.job_id,))
+        tasks.finish_jobs.apply(args=([job.job_id],))
 
     monkeypatch.setattr(processing, "_service", pipeline.processing)
     return run
