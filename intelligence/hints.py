@@ -85,7 +85,8 @@ def forget_job(job_id: str) -> None:
 
 def finish_jobs(job_ids: Sequence[str]) -> None:
     """Together, for the price of one."""
-    send("finish_jobs", list(job_ids))
+    if job_ids:
+        send("finish_jobs", list(job_ids))
 
 
 def finish_each(job_ids: Sequence[str]) -> None:

@@ -133,8 +133,7 @@ def discard_live_jobs(entity_ids: Iterable[int]) -> None:
     job_ids = [job_id for job_id in live.values_list("job_id", flat=True) if job_id]
     if live.update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now):
         transaction.on_commit(hints.dispatch)
-    if job_ids:
-        transaction.on_commit(partial(hints.finish_jobs, job_ids))
+    transaction.on_commit(partial(hints.finish_jobs, job_ids))
 
 
 def discard_results(entity_ids: Iterable[int]) -> None:

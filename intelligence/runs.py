@@ -39,5 +39,4 @@ def run(client: RunsJobs, job_ids: Sequence[str]) -> None:
         if time.monotonic() - told > TELL_SECONDS:
             hints.finish_jobs(ended)
             ended, told = [], time.monotonic()
-    if ended:
-        hints.finish_jobs(ended)
+    hints.finish_jobs(ended)

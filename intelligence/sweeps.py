@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from intelligence import disagreements, hints, rows, runs
-from intelligence.compute.base import ComputeClient
+from intelligence.compute.base import ComputeClient, JobState, UnknownJobError
 from intelligence.disagreements import Span
 from intelligence.jobs import JobSubmissionService
 from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
@@ -35,7 +35,7 @@ class Sweeper:
     def sweep_jobs(self) -> None:
         """Jobs that wait to be submitted are not here: dispatch takes them up; the poller asks a service."""
         if self.client.runs_here:
-            self._requeue_runs(_silent(JobStatus.IN_PROGRESS, RUN_DEADLINE_SECONDS))
+            self._take_up_runs(_silent(JobStatus.IN_PROGRESS, SILENCE_SECONDS), RUN_DEADLINE_SECONDS)
             queued = self._touch(_silent(JobStatus.QUEUED, SILENCE_SECONDS))
             self._start(queued)
             hints.finish_jobs([job.job_id or "" for job in queued])
@@ -45,17 +45,36 @@ class Sweeper:
         """At the start of the only process: whatever was running here has died with the one before."""
         if self.client.runs_here:
             waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
-            self._requeue_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS))
+            self._take_up_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS), 0.0)
             self._start(waiting)
         EntityJob.objects.filter(status=JobStatus.PENDING).update(not_before=None)
         self._settle_rows()
 
-    def _requeue_runs(self, died: Iterable[EntityJob]) -> None:
+    def _take_up_runs(self, silent: Iterable[EntityJob], deadline_seconds: float) -> None:
+        """Of a run that ended, only the news was lost; one that did not by its deadline has died."""
+        oldest = timezone.now() - timedelta(seconds=deadline_seconds)
+        ended, died = [], []
+        for job in silent:
+            if self._has_ended(job):
+                ended.append(job.job_id or "")
+            elif job.updated_at <= oldest:
+                died.append(job)
+        hints.finish_jobs(ended)
+        self._requeue(died)
+
+    def _has_ended(self, job: EntityJob) -> bool:
+        try:
+            return self.client.get(job.job_id or "").state is not JobState.QUEUED
+        except UnknownJobError:
+            return True  # so far as it will ever be
+
+    def _requeue(self, died: Iterable[EntityJob]) -> None:
         """A run that has died too often is the image's doing; it must not be tried for ever."""
         again = []
         for job in died:
             if job.attempts >= self.jobs.max_attempts:
                 rows.fail_job(job, f"Given up: {job.attempts} runs ended without an answer.")
+                hints.finish_jobs([job.job_id or ""])  # nothing of it shall stay behind
             elif EntityJob.objects.filter(pk=job.pk, status=JobStatus.IN_PROGRESS).update(
                 status=JobStatus.QUEUED, updated_at=timezone.now()
             ):

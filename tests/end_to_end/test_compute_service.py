@@ -17,9 +17,9 @@ from tests.contracts import compute_service
 from tests.contracts.compute_service import PASSWORD, USERNAME, ComputeService, Event
 from tests.end_to_end.test_serve import serving
 from tests.factories import jpeg
-from tests.store_at_rest import violations
 from tests.mqtt import BROKER, BROKER_PORT
 from tests.processes import Manage, wait_until
+from tests.store_at_rest import violations
 
 pytestmark = [pytest.mark.services("mosquitto"), pytest.mark.timeout(180)]
 

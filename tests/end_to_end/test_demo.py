@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import jpeg
-from tests.store_at_rest import violations
 from tests.processes import Manage
+from tests.store_at_rest import violations
 
 
 @pytest.mark.timeout(180)

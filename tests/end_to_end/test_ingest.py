@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.factories import jpeg
-from tests.store_at_rest import violations
 from tests.processes import Manage, wait_until
+from tests.store_at_rest import violations
 
 PHOTOS = 40
 

@@ -16,8 +16,8 @@ import pytest
 
 from store_project.demo_photos import make_families
 from tests.factories import jpeg
-from tests.store_at_rest import violations
 from tests.processes import Manage, wait_until
+from tests.store_at_rest import violations
 
 pytestmark = [pytest.mark.allow_hosts(["127.0.0.1"]), pytest.mark.timeout(180)]
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from entities.models import Entity
-from intelligence import rows
+from intelligence import hints, rows
 from intelligence.compute.base import EmbeddingResult
 from intelligence.models import EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
@@ -208,7 +208,7 @@ def test_an_image_that_kills_its_worker_is_given_up(pipeline: Pipeline) -> None:
     assert "3 runs ended without an answer" in row.error_message
 
 
-def test_lost_hints_are_swept_up(pipeline: Pipeline) -> None:
+def test_lost_hints_are_swept_up(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is heard of the submitted jobs, then nothing of those that have run."""
     photo = make_photo(1)
     pipeline.reconcile()
@@ -220,6 +220,7 @@ def test_lost_hints_are_swept_up(pipeline: Pipeline) -> None:
 
     pipeline.run()
     age_jobs()
+    monkeypatch.setattr(hints, "finish_jobs", pipeline.finish)
     pipeline.processing.sweeper.sweep_jobs()
     pipeline.work()
     assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED

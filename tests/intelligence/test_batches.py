@@ -1,0 +1,119 @@
+"""Jobs that go together for speed, and none that suffers for another."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from intelligence import hints, runs
+from intelligence.compute.base import EmbeddingResult, JobReport
+from intelligence.models import EntityJob
+from intelligence.setbacks import give_up
+from intelligence.vocabulary import IMAGE_TASKS, JobStatus, TaskType
+from tests.factories import make_photo
+from tests.intelligence.pipeline import Pipeline, job_of
+from vectors import get_clip_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queued(pipeline: Pipeline) -> list[EntityJob]:
+    """The jobs of six images."""
+    for seed in range(6):
+        make_photo(seed)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    return list(EntityJob.objects.order_by("pk"))
+
+
+def images_of(batch: list[str]) -> set[int]:
+    return set(EntityJob.objects.filter(job_id__in=batch).values_list("entity_id", flat=True))
+
+
+def test_a_few_images_are_started_together(queued: list[EntityJob]) -> None:
+    batches = list(runs.together(queued))
+
+    assert [len(images_of(batch)) for batch in batches] == [runs.IMAGES_PER_RUN, 2]
+    assert sorted(job_id for batch in batches for job_id in batch) == sorted(
+        job.job_id or "" for job in queued
+    )
+
+
+def test_an_image_whose_run_has_died_is_started_alone(queued: list[EntityJob]) -> None:
+    suspect = queued[0].entity_id
+    for job in queued:
+        job.attempts = int(job.entity_id == suspect)
+
+    batches = [images_of(batch) for batch in runs.together(queued)]
+
+    assert {suspect} in batches
+    assert sum(suspect in batch for batch in batches) == 1
+
+
+def test_results_do_not_wait_for_those_of_slow_images(
+    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[int]] = []
+    monkeypatch.setattr(hints, "finish_jobs", lambda job_ids: told.append(images_of(job_ids)))
+    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+    run = pipeline.client.run
+
+    def slowly(job_ids: list[str]) -> object:
+        time.sleep(0.02)
+        return run(job_ids)
+
+    monkeypatch.setattr(pipeline.client, "run", slowly)
+    runs.run(pipeline.client, [job.job_id or "" for job in queued])
+
+    assert [len(images) for images in told if images] == [1] * 6
+
+
+def test_a_result_that_cannot_be_used_takes_no_other_with_it(
+    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = pipeline.run()
+    bad = job_of(queued[0].entity_id, TaskType.CLIP_EMBEDDING)
+    get = pipeline.client.get
+
+    def report(job_id: str) -> JobReport:
+        good = get(job_id)
+        short = EmbeddingResult(np.ones(100, np.float32), bad.model)
+        return good if job_id != bad.job_id else JobReport(good.state, short)
+
+    monkeypatch.setattr(pipeline.client, "get", report)
+    pipeline.finish(ended)
+
+    bad.refresh_from_db()
+    assert bad.status == JobStatus.FAILED
+    assert "100 dimensions" in bad.error_message
+    images = EntityJob.objects.filter(task_type__in=IMAGE_TASKS).exclude(pk=bad.pk)
+    assert set(images.values_list("status", flat=True)) == {JobStatus.COMPLETED}
+    assert get_clip_store().count() == 5
+
+
+def test_what_fails_together_is_tried_alone(queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    alone: list[object] = []
+    monkeypatch.setattr(hints, "send", lambda task, *arguments, **_options: alone.append((task, *arguments)))
+    job_ids = [job.job_id or "" for job in queued[:3]]
+
+    give_up(job_ids, RuntimeError("nobody foresaw this"))
+
+    assert alone == [("finish_jobs", [job_id]) for job_id in job_ids]
+    assert not EntityJob.objects.filter(status=JobStatus.FAILED).exists()
+
+
+def test_lost_news_of_a_run_costs_no_attempt(
+    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(hints, "finish_jobs", told.extend)
+    ended = pipeline.run()
+
+    pipeline.processing.sweeper.recover_interrupted()
+
+    assert sorted(told) == sorted(ended)
+    assert pipeline.started == []
+    assert set(EntityJob.objects.values_list("attempts", flat=True)) == {1}
