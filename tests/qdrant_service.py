@@ -96,7 +96,9 @@ def _query(local: QdrantClient, name: str, body: models.QueryRequest) -> object:
 
 
 def _scroll(local: QdrantClient, name: str, body: models.ScrollRequest) -> object:
-    found, following = local.scroll(name, body.filter, body.limit or 10, offset=body.offset)
+    found, following = local.scroll(
+        name, body.filter, body.limit or 10, offset=body.offset, with_payload=body.with_payload or False
+    )
     return {"points": _plain(found), "next_page_offset": following}
 
 

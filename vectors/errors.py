@@ -11,6 +11,10 @@ class VectorsUnavailableError(VectorStoreError):
     """The engine is away, busy or out of space: trying again later may help."""
 
 
+class CollectionGoneError(VectorsUnavailableError):
+    """The vectors of a model were dropped meanwhile; the next write makes their collection anew."""
+
+
 class VectorsInUseError(VectorStoreError):
     """Another process has the folder of embedded vectors open."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,7 +15,8 @@ from django.utils.module_loading import import_string
 
 from vectors.collections import COLLECTIONS, CollectionSpec, ModelCollection, VectorKind
 from vectors.engines.base import VectorEngine
-from vectors.errors import ModelInUseError, ModelMismatchError, UnknownModelError
+from vectors.errors import CollectionGoneError, ModelInUseError, ModelMismatchError, UnknownModelError
+from vectors.known import KnownCollections
 from vectors.schemas import Filter, HasId, Hit, MatchAny, Payload, Record, Vector, VectorPoint, VectorSettings
 from vectors.validation import checked_id, cleaned, cleaned_payload, require_conditions, unit
 
@@ -27,49 +29,63 @@ T = TypeVar("T")
 
 
 class QdrantVectorStore:
-    """One kind of vectors, of however many models. Unless another is named, the current model's are read.
+    """One kind of vectors, of however many models. Unless another is named, the current model's are read:
+    the one that `chosen` names, or where it names none, the one that the alias points at.
 
     Safe to use from several threads.
     """
 
-    def __init__(self, engine: VectorEngine, spec: CollectionSpec) -> None:
+    def __init__(
+        self, engine: VectorEngine, spec: CollectionSpec, chosen: Callable[[], str | None] | None = None
+    ) -> None:
         self._engine = engine
         self._spec = spec
+        self._chosen = chosen
+        self._known = KnownCollections(engine, spec.name)
+        self._has_alias = False  # it is never taken away, except with all the rest
 
     # --- Models ---
 
     def models(self) -> dict[str, int]:
         """The dimension of each model that has vectors."""
-        return {each.model: each.dimension for each in self._collections()}
+        return {each.model: each.dimension for each in self._known.now()}
 
     def current_model(self) -> str | None:
-        current = self._current()
-        return None if current is None else current.model
+        """The one to read; it may have no vectors yet."""
+        return (self._chosen() if self._chosen else None) or self.alias_model()
+
+    def alias_model(self) -> str | None:
+        target = self._engine.alias_target(self._spec.name)
+        home = None if target is None else ModelCollection.parse(self._spec.name, target)
+        return None if home is None else home.model
 
     def switch(self, model: str) -> None:
-        """From now on this model's vectors are the ones to read and search."""
+        """Points the alias at this model's vectors: they are read from now on, unless `chosen` says more."""
         self._engine.point_alias(self._spec.name, self._of_model(model).physical_name)
 
     def drop(self, model: str) -> None:
-        if model == self.current_model():
+        if model in (self.current_model(), self.alias_model()):
             raise ModelInUseError(f"{model!r} is the current model of {self._spec.name}; switch first.")
         self._engine.drop(self._of_model(model).physical_name)
+        self._known.forget()
 
     # --- Writing ---
 
     def upsert(self, points: Iterable[VectorPoint], *, model: str) -> None:
         """Vectors of any length but 0; kept with length 1. The first model ever written becomes current."""
-        dimension = self.models().get(model, self._spec.dimension)
-        home = ModelCollection(self._spec.name, model, dimension)
+        home = self._known.of_model(model) or ModelCollection(self._spec.name, model, self._spec.dimension)
         ready = [cleaned(point, home) for point in points]
         if not ready:
             return
-        name = home.physical_name
-        self._engine.ensure(name, dimension=dimension, indexes=self._spec.indexes)
-        for batch in _batches(ready):
-            self._engine.upsert(name, batch)
-        if self._engine.alias_target(self._spec.name) is None:
-            self._engine.point_alias(self._spec.name, name)
+        with self._forgetting_what_is_gone():
+            self._engine.ensure(home.physical_name, dimension=home.dimension, indexes=self._spec.indexes)
+            for batch in _batches(ready):
+                self._engine.upsert(home.physical_name, batch)
+        self._known.note(home)
+        if not self._has_alias:
+            if self._engine.alias_target(self._spec.name) is None:
+                self._engine.point_alias(self._spec.name, home.physical_name)
+            self._has_alias = True
 
     def delete(self, ids: Iterable[int]) -> None:
         """Of every model; unknown ids are fine."""
@@ -84,14 +100,14 @@ class QdrantVectorStore:
     def delete_by(self, filter: Filter) -> None:
         """Of every model."""
         require_conditions(filter)
-        for each in self._collections():
+        for each in self._known.now():
             self._engine.delete(each.physical_name, filter)
 
     def set_payload(self, which: Iterable[int] | Filter, payload: Payload) -> None:
         """In every model; keys that are not named keep their values, unknown ids are fine."""
         ready = cleaned_payload(payload)
         for chosen in _as_filters(which):
-            for each in self._collections():
+            for each in self._known.now():
                 self._engine.set_payload(each.physical_name, chosen, ready)
 
     # --- Reading ---
@@ -101,14 +117,13 @@ class QdrantVectorStore:
         return {key: point.vector for key, point in self.fetch_points(ids, model=model).items()}
 
     def fetch_points(self, ids: Iterable[int], *, model: str | None = None) -> dict[int, VectorPoint]:
-        home = self._readable(model)
-        if home is None:
-            return {}
-        return {
-            point.id: point
-            for batch in _id_batches(ids)
-            for point in self._engine.retrieve(home.physical_name, batch)
-        }
+        wanted = list(ids)
+
+        def retrieve(home: ModelCollection) -> dict[int, VectorPoint]:
+            name = home.physical_name
+            return {p.id: p for batch in _id_batches(wanted) for p in self._engine.retrieve(name, batch)}
+
+        return self._read(model, retrieve) or {}
 
     def scroll(
         self, filter: Filter = EVERYTHING, *, model: str | None = None, batch: int = 1000
@@ -121,8 +136,19 @@ class QdrantVectorStore:
             yield from records
 
     def count(self, filter: Filter = EVERYTHING, *, model: str | None = None) -> int:
+        return self._read(model, lambda home: self._engine.count(home.physical_name, filter)) or 0
+
+    def ids(
+        self, *, after: int, last: int | None, model: str | None = None, batch: int = 10_000
+    ) -> Iterator[int]:
+        """Those greater than `after` and up to `last`, or all that follow; rising."""
         home = self._readable(model)
-        return 0 if home is None else self._engine.count(home.physical_name, filter)
+        offset: int | None = after + 1
+        while home is not None and offset is not None and (last is None or offset <= last):
+            records, offset = self._engine.scroll(
+                home.physical_name, EVERYTHING, limit=batch, offset=offset, with_payload=False
+            )
+            yield from (each.id for each in records if last is None or each.id <= last)
 
     def search(
         self,
@@ -138,13 +164,17 @@ class QdrantVectorStore:
 
         Raises ModelMismatchError where the vector's model is not the current one.
         """
-        home = self._current()
-        if home is None:
+        current = self.current_model()
+        if current is None:
             return []
-        if model != home.model:
-            raise ModelMismatchError(asked=model, current=home.model)
+        if model != current:
+            raise ModelMismatchError(asked=model, current=current)
         others = _excluding(filter or EVERYTHING, exclude_ids)
-        return self._nearest(home, unit(vector, home), limit, score_threshold, others)
+
+        def nearest(home: ModelCollection) -> list[Hit]:
+            return self._nearest(home, unit(vector, home), limit, score_threshold, others)
+
+        return self._ask(lambda: self._known.of_model(model), nearest) or []
 
     def search_like(
         self,
@@ -154,14 +184,18 @@ class QdrantVectorStore:
         score_threshold: float | None = None,
         filter: Filter | None = None,
         exclude_ids: Iterable[int] = (),
+        model: str | None = None,
     ) -> list[Hit] | None:
         """What is nearest to the item, without the item itself; None where it has no vector."""
-        home = self._current()
-        found = self._engine.retrieve(home.physical_name, [checked_id(id)]) if home else []
-        if home is None or not found:
-            return None
-        others = _excluding(filter or EVERYTHING, (id, *exclude_ids))
-        return self._nearest(home, found[0].vector, limit, score_threshold, others)
+        others = _excluding(filter or EVERYTHING, (checked_id(id), *exclude_ids))
+
+        def nearest(home: ModelCollection) -> list[Hit] | None:
+            found = self._engine.retrieve(home.physical_name, [id])
+            if not found:
+                return None
+            return self._nearest(home, found[0].vector, limit, score_threshold, others)
+
+        return self._read(model, nearest)
 
     def _nearest(
         self, home: ModelCollection, query: Vector, limit: int, score_threshold: float | None, filter: Filter
@@ -175,22 +209,45 @@ class QdrantVectorStore:
 
     # --- Which collection ---
 
-    def _collections(self) -> list[ModelCollection]:
-        parsed = (ModelCollection.parse(self._spec.name, name) for name in self._engine.collections())
-        return [each for each in parsed if each is not None]
+    def _read(self, model: str | None, ask: Callable[[ModelCollection], T | None]) -> T | None:
+        return self._ask(lambda: self._readable(model), ask)
 
-    def _current(self) -> ModelCollection | None:
-        target = self._engine.alias_target(self._spec.name)
-        return None if target is None else ModelCollection.parse(self._spec.name, target)
+    def _ask(
+        self, find: Callable[[], ModelCollection | None], ask: Callable[[ModelCollection], T | None]
+    ) -> T | None:
+        """None where there is nothing to ask. One collection answers all of it, whatever is switched to
+        meanwhile."""
+        home = find()
+        if home is None:
+            return None
+        try:
+            return ask(home)
+        except CollectionGoneError:  # since it was last seen
+            if home in self._known.now():
+                raise
+            again = find()
+            return None if again is None else ask(again)
 
     def _readable(self, model: str | None) -> ModelCollection | None:
-        return self._current() if model is None else self._of_model(model)
+        if model is not None:
+            return self._of_model(model)
+        current = self.current_model()
+        return None if current is None else self._known.of_model(current)
 
     def _of_model(self, model: str) -> ModelCollection:
-        for each in self._collections():
-            if each.model == model:
-                return each
-        raise UnknownModelError(f"{self._spec.name} has no vectors of the model {model!r}.")
+        home = self._known.of_model(model)
+        if home is None:
+            raise UnknownModelError(f"{self._spec.name} has no vectors of the model {model!r}.")
+        return home
+
+    @contextmanager
+    def _forgetting_what_is_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except CollectionGoneError:
+            self._known.forget()
+            self._has_alias = False
+            raise
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -216,6 +273,17 @@ def _excluding(filter: Filter, ids: Iterable[int]) -> Filter:
 # loads the library of the engine it uses and not the other's. ---
 
 _lock = threading.Lock()
+_choose: Callable[[VectorKind], str | None] | None = None
+
+
+def choose_models_by(choose: Callable[[VectorKind], str | None]) -> None:
+    """Who says, for each kind and each time anew, which model's vectors are to be read; it may say None."""
+    global _choose  # noqa: PLW0603  (one per process is the point)
+    _choose = choose
+
+
+def _chosen_model(kind: VectorKind) -> str | None:
+    return None if _choose is None else _choose(kind)
 
 
 def get_clip_store() -> QdrantVectorStore:
@@ -251,7 +319,10 @@ def _stores() -> Mapping[VectorKind, QdrantVectorStore]:
         kind: replace(spec, name=chosen.collections[kind].name, dimension=chosen.collections[kind].dimension)
         for kind, spec in COLLECTIONS.items()
     }
-    return {kind: QdrantVectorStore(_engine(), spec) for kind, spec in specs.items()}
+    return {
+        kind: QdrantVectorStore(_engine(), spec, functools.partial(_chosen_model, kind))
+        for kind, spec in specs.items()
+    }
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from tests.vectors.conftest import points
 from vectors import VectorSettings, VectorStoreError, VectorsUnavailableError
 from vectors.engines import server
 from vectors.engines.server import ATTEMPTS, ServerEngine
+from vectors.errors import CollectionGoneError
 
 WELL = httpx.Response(200, json={"result": {"collections": [{"name": "a"}]}, "status": "ok", "time": 0})
 BUSY = httpx.Response(429, headers={"Retry-After": "1"}, json={"status": {"error": "slow down"}})
@@ -97,7 +98,7 @@ def test_a_collection_that_another_process_makes_first_is_fine(monkeypatch: pyte
     [
         (grpc.StatusCode.UNAVAILABLE, VectorsUnavailableError),
         (grpc.StatusCode.DEADLINE_EXCEEDED, VectorsUnavailableError),
-        (grpc.StatusCode.NOT_FOUND, VectorsUnavailableError),
+        (grpc.StatusCode.NOT_FOUND, CollectionGoneError),
         (grpc.StatusCode.UNAUTHENTICATED, VectorStoreError),
     ],
 )

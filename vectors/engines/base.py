@@ -12,7 +12,8 @@ from vectors.schemas import Filter, Hit, Payload, Record, Vector, VectorPoint, V
 class VectorEngine(Protocol):
     """Safe to use from several threads. Every write may be repeated. Vectors arrive with length 1.
 
-    Raises VectorsUnavailableError where trying again may help, another VectorStoreError where not.
+    Raises VectorsUnavailableError where trying again may help, another VectorStoreError where not;
+    CollectionGoneError where the collection is not there.
     """
 
     @classmethod
@@ -46,7 +47,7 @@ class VectorEngine(Protocol):
     ) -> list[Hit]: ...
 
     def scroll(
-        self, collection: str, filter: Filter, *, limit: int, offset: int
+        self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True
     ) -> tuple[list[Record], int | None]:
         """By rising id, from the id given as offset on; with the next offset, None after the last."""
 

@@ -127,10 +127,10 @@ class EdgeEngine:
         return [Hit(_id(each), each.score, each.payload or {}) for each in found]
 
     def scroll(
-        self, collection: str, filter: Filter, *, limit: int, offset: int
+        self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True
     ) -> tuple[list[Record], int | None]:
         request = qdrant.ScrollRequest(
-            offset=offset, limit=limit, filter=_filter(filter), with_payload=True, with_vector=False
+            offset=offset, limit=limit, filter=_filter(filter), with_payload=with_payload, with_vector=False
         )
         found, following = self._keeper.shard(collection).read(lambda shard: shard.scroll(request))
         assert following is None or isinstance(following, int)

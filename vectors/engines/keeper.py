@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from vectors.engines.folder import VectorFolder, in_use, remove
 from vectors.engines.indexing import Indexing
-from vectors.errors import VectorsClosedError, VectorStoreError, VectorsUnavailableError
+from vectors.errors import CollectionGoneError, VectorsClosedError, VectorStoreError
 
 REST_SECONDS = 600.0
 """Before indexing is tried again after a failure."""
@@ -118,7 +118,7 @@ class Keeper(Generic[S]):
         with self._lock:
             if collection not in self._shards:
                 if collection not in folder.contents.collections:
-                    raise VectorsUnavailableError(f"{collection} is gone: it was dropped meanwhile.")
+                    raise CollectionGoneError(f"{collection} is gone: it was dropped meanwhile.")
                 self._shards[collection] = self._load(folder.folder_of(collection))
             return self._shards[collection]
 

@@ -16,7 +16,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from vectors.collections import IndexType
-from vectors.errors import VectorStoreError, VectorsUnavailableError
+from vectors.errors import CollectionGoneError, VectorStoreError, VectorsUnavailableError
 from vectors.schemas import (
     Condition,
     DatetimeRange,
@@ -127,10 +127,15 @@ class ServerEngine:
         return [Hit(_id(each), each.score, each.payload or {}) for each in found.points]
 
     def scroll(
-        self, collection: str, filter: Filter, *, limit: int, offset: int
+        self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True
     ) -> tuple[list[Record], int | None]:
         found, following = self._call(
-            self._client.scroll, collection, scroll_filter=_filter(filter), limit=limit, offset=offset
+            self._client.scroll,
+            collection,
+            scroll_filter=_filter(filter),
+            limit=limit,
+            offset=offset,
+            with_payload=with_payload,
         )
         assert following is None or isinstance(following, int)
         return [Record(_id(each), each.payload or {}) for each in found], following
@@ -165,7 +170,7 @@ class ServerEngine:
         """Waits where another attempt may help; else raises."""
         if _is_not_found(error):
             self._ensured.clear()  # so that the next write makes what is missing
-            raise VectorsUnavailableError(f"A collection is gone from the Qdrant server: {error}") from error
+            raise CollectionGoneError(f"A collection is gone from the Qdrant server: {error}") from error
         if not _may_pass(error):
             raise VectorStoreError(f"The Qdrant server refused: {error}") from error
         if attempt == ATTEMPTS - 1:
