@@ -45,6 +45,15 @@ def deleted_or_below_deleted(ids: Iterable[int | None]) -> set[int]:
     return {start for start, _, is_deleted in _ancestors(wanted) if is_deleted}
 
 
+def chains_up(ids: Iterable[int | None]) -> dict[int, dict[int, bool]]:
+    """For each of `ids`: itself and all above it, each with whether it is deleted; with one query."""
+    wanted = sorted({pk for pk in ids if pk is not None})
+    chains: dict[int, dict[int, bool]] = {}
+    for start, pk, is_deleted in _ancestors(wanted) if wanted else ():
+        chains.setdefault(start, {})[pk] = is_deleted
+    return chains
+
+
 def _ancestors(ids: Sequence[int]) -> list[tuple[int, int, bool]]:
     """(start, itself or an ancestor, whether that is deleted) for each of `ids`."""
     query = _ANCESTORS % {"ids": ", ".join(["%s"] * len(ids))}

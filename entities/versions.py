@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Self
 
-from django.db.models import F, QuerySet, Window
+from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
@@ -19,7 +19,10 @@ from entities.storage import EntityStorageService
 
 History = Entity.history.model
 
-SNAPSHOT_FIELDS = ("id", "history_id", "history_type", "type", "md5", "width", "file_path", "is_deleted")
+SNAPSHOT_FIELDS = (
+    *("id", "history_id", "history_type", "is_collection"),
+    *("type", "md5", "width", "file_path", "is_deleted"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class EntityVersionData:
 
     id: int
     transaction_id: int
+    is_collection: bool
     type: str | None
     md5: str | None
     width: int | None
@@ -42,6 +46,7 @@ class EntityVersionData:
         return cls(
             id=row["id"],
             transaction_id=row["history_id"],
+            is_collection=row["is_collection"],
             type=row["type"],
             md5=row["md5"],
             width=row["width"],
@@ -60,6 +65,24 @@ class EntityVersionData:
         if not self.file_path:
             raise ValueError(f"entity {self.id} has no file")
         return storage.resolve(self.file_path)
+
+
+def moved_collections(transaction_ids: Iterable[int]) -> set[int]:
+    """Those collections among the changes that were moved, trashed or restored: it concerns all below them."""
+    before = History.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
+    before = before.order_by("-history_id")
+    changes = History.objects.filter(
+        history_id__in=list(transaction_ids), history_type="~", is_collection=True
+    ).annotate(
+        parent_before=Subquery(before.values("parent_id")[:1]),
+        deleted_before=Subquery(before.values("is_deleted")[:1]),
+    )
+    values = changes.values_list("id", "parent_id", "parent_before", "is_deleted", "deleted_before")
+    return {
+        pk
+        for pk, parent, parent_before, deleted, deleted_before in values
+        if (parent, deleted) != (parent_before, deleted_before)
+    }
 
 
 # --- By number --------------------------------------------------------------------------------------------

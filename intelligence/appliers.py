@@ -13,6 +13,7 @@ from django.db import transaction
 from entities.storage import EntityStorageService
 from intelligence import crops
 from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetectionResult, JobResult
+from intelligence.facts import ImageFacts, image_facts
 from intelligence.forget import Forgetter
 from intelligence.models import EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import JobStatus
@@ -49,24 +50,29 @@ class FaceEmbeddingApplier:
 def _upsert(
     store: QdrantVectorStore,
     completed: Sequence[Completed],
-    point_of: Callable[[EntityJob, EmbeddingResult], VectorPoint],
+    point_of: Callable[[EntityJob, EmbeddingResult, ImageFacts], VectorPoint],
 ) -> None:
     """All are of the one model that is current."""
-    points = [point_of(job, _expect(EmbeddingResult, result)) for job, result in completed]
+    facts = image_facts({job.entity_id for job, _ in completed})
+    points = [
+        point_of(job, _expect(EmbeddingResult, result), facts[job.entity_id]) for job, result in completed
+    ]
     store.upsert(points, model=completed[0][0].model)
 
 
-def _point_of_image(job: EntityJob, result: EmbeddingResult) -> VectorPoint:
-    return VectorPoint(job.entity_id, result.vector, {"entity_id": job.entity_id, "md5": job.md5})
+def _point_of_image(job: EntityJob, result: EmbeddingResult, facts: ImageFacts) -> VectorPoint:
+    payload = {"entity_id": job.entity_id, "md5": job.md5, **facts.payload()}
+    return VectorPoint(job.entity_id, result.vector, payload)
 
 
-def _point_of_face(job: EntityJob, result: EmbeddingResult) -> VectorPoint:
+def _point_of_face(job: EntityJob, result: EmbeddingResult, facts: ImageFacts) -> VectorPoint:
     assert job.face is not None
     payload = {
         "entity_id": job.entity_id,
         "face_id": job.face.pk,
         "known_person_id": job.face.known_person_id,
         "md5": job.md5,
+        "hidden": facts.hidden,
     }
     return VectorPoint(job.face.pk, result.vector, payload)
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from entities.storage import EntityStorageService
-from intelligence import announce, rows
+from intelligence import announce, marks, rows
 from intelligence.models import Face, ImageIntelligence
 from vectors import QdrantVectorStore
 
@@ -25,6 +25,7 @@ def remove(*, face_id: int, storage: EntityStorageService, store: QdrantVectorSt
     face = Face.objects.select_for_update().get(pk=face_id)  # a detection may have replaced it meanwhile
     store.delete([face_id])
     face.delete()
+    marks.note([entity_id])
     rows.settle(entity_id)  # its embedding may have been all that the image waited for
     announce.entities([entity_id])
     if face.file_path:

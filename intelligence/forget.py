@@ -9,7 +9,7 @@ from functools import partial
 from django.db import transaction
 
 from entities.storage import EntityStorageService
-from intelligence import crops
+from intelligence import crops, marks
 from intelligence.models import Face
 from vectors import QdrantVectorStore
 
@@ -36,4 +36,5 @@ class Forgetter:
         if not face_ids:
             return
         self.face.delete(face_ids)
+        marks.note(Face.objects.filter(pk__in=face_ids).values_list("entity_id", flat=True))
         Face.objects.filter(pk__in=face_ids).delete()

@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 
 DEBOUNCE_SECONDS = 0.05
+UPKEEP_DEBOUNCE_SECONDS = 0.2
 
 worker_in_this_process = threading.Event()
 """Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
@@ -63,11 +64,17 @@ class _Debounce:
 
 _reconcile = _Debounce(DEBOUNCE_SECONDS)
 _dispatch = _Debounce(DEBOUNCE_SECONDS)
+_upkeep = _Debounce(UPKEEP_DEBOUNCE_SECONDS)
 
 
 def reconcile() -> None:
     if _reconcile.is_first():
         send("reconcile", countdown=_reconcile.seconds)
+
+
+def upkeep() -> None:
+    if _upkeep.is_first():
+        send("upkeep", countdown=_upkeep.seconds)
 
 
 def dispatch() -> None:

@@ -57,6 +57,9 @@ class EntitySyncState(models.Model):
     swept_up_to = models.BigIntegerField(
         default=0, help_text="Id of the entity at which the search for missing work goes on."
     )
+    upkeep_swept_up_to = models.BigIntegerField(
+        default=0, help_text="Id of the entity at which the comparison with its vectors goes on."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -64,6 +67,16 @@ class EntitySyncState(models.Model):
 
     def __str__(self) -> str:
         return f"history read up to {self.last_version}"
+
+
+class UpkeepMark(models.Model):
+    """An entity has changed: what is kept of it beside its vectors, and of all below it, has to follow."""
+
+    # No foreign key: what is removed for good leaves things to be followed as well.
+    entity_id = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"entity {self.entity_id} has changed"
 
 
 class TaskPause(models.Model):

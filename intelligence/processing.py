@@ -21,6 +21,7 @@ from intelligence.jobs import JobSubmissionService
 from intelligence.polling import JobPoller
 from intelligence.reconcile import MInsightProcessor
 from intelligence.sweeps import Sweeper
+from intelligence.upkeep import Upkeep
 from intelligence.vocabulary import TaskType
 from vectors import close_stores, get_clip_store, get_dino_store, get_face_store
 
@@ -35,6 +36,7 @@ class IntelligenceProcessingService:
     callbacks: JobCallbackHandler
     sweeper: Sweeper
     poller: JobPoller
+    upkeep: Upkeep
 
     @classmethod
     def create(cls) -> Self:
@@ -69,6 +71,7 @@ class IntelligenceProcessingService:
             ),
             sweeper=Sweeper(client, jobs, processor),
             poller=JobPoller(client),
+            upkeep=Upkeep(clip, dino, face),
         )
 
     def shutdown(self) -> None:

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.db.models import Max
 
 from entities.models import Entity
-from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History
-from intelligence import announce, rows, worker_status
+from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History, moved_collections
+from intelligence import announce, marks, rows, worker_status
 from intelligence.forget import Forgetter
 from intelligence.models import EntitySyncState, ImageIntelligence
 from intelligence.vocabulary import Priority
@@ -36,6 +36,7 @@ class MInsightProcessor:
             number += len(changes)
             with transaction.atomic():
                 locked = EntitySyncState.objects.select_for_update().get(pk=1)
+                marks.note(moved_collections(each.transaction_id for each in changes if each.is_collection))
                 self._apply(_last_of_each_entity(changes), Priority.UPLOAD)
                 _advance(locked, seen)
         if number:
@@ -71,6 +72,7 @@ class MInsightProcessor:
             rows.stop(trashed)
         if restored := [change.id for change in pictures if not change.is_deleted and change.id in known]:
             rows.resume(restored)
+        marks.note([*known, *(change.id for change in changes if change.is_removed)])
         unseen = set(known) - {change.id for change in pictures if not change.is_deleted}
         announce.entities(unseen.union(change.id for change in new_content))
 

@@ -106,6 +106,17 @@ def sweep_images(*_later: object) -> None:
 
 
 @shared_task
+def upkeep(*_later: object) -> None:
+    if get_processing().upkeep.follow_marks():
+        hints.upkeep()
+
+
+@shared_task
+def sweep_upkeep(*_later: object) -> None:
+    get_processing().upkeep.sweep()
+
+
+@shared_task
 def announce_entities(entity_ids: list[int], *_later: object) -> None:
     if (announcer := announce.here()) is not None:
         announcer.entities(entity_ids)

@@ -22,6 +22,8 @@ BEAT_SCHEDULE = {
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
     "ask the compute service about its jobs": {"task": "intelligence.tasks.poll_jobs", "schedule": 5.0},
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
+    "follow what has changed": {"task": "intelligence.tasks.upkeep", "schedule": 15.0},
+    "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
     "take back statuses that ended a minute ago": {
         "task": "intelligence.tasks.clear_statuses",
         "schedule": 5.0,

@@ -1,0 +1,115 @@
+"""What is kept of images beside their rows, brought up to what the database says: the payload of their
+vectors, which searches filter on.
+
+One transaction at a time does it, under a lock: two that have read at different moments never overwrite each
+other. Everything is compared before it is written, so that running it twice writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from entities import locks
+from entities.models import Entity
+from intelligence import marks
+from intelligence.facts import ImageFacts, image_facts
+from intelligence.models import EntitySyncState, ImageIntelligence, UpkeepMark
+from vectors import Filter, HasId, MatchAny, QdrantVectorStore, Record
+from vectors.validation import cleaned_payload
+
+UPKEEP_LOCK = "intelligence.upkeep"
+BATCH_SIZE = 200
+"""Images in one transaction: SQLite's other writers wait for it."""
+MARKS_SECONDS = 60.0
+"""What is left after so long is for the next task: none may run into its time limit."""
+SWEEP_SPAN = 5000
+"""Images that a sweep compares with their vectors; the next goes on from there."""
+SWEEP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    clip: QdrantVectorStore
+    dino: QdrantVectorStore
+    face: QdrantVectorStore
+
+    def follow_marks(self, seconds: float = MARKS_SECONDS) -> bool:
+        """True where some are left: the time was too short for them."""
+        return _repeat(self._follow_some_marks, seconds)
+
+    def sweep(self, seconds: float = SWEEP_SECONDS) -> None:
+        """What slipped, or was there before: the next span of images."""
+        batches = iter(range(SWEEP_SPAN // BATCH_SIZE))
+        _repeat(lambda: next(batches, None) is not None and self._sweep_some(), seconds)
+
+    @transaction.atomic
+    def _follow_some_marks(self) -> bool:
+        locks.hold(UPKEEP_LOCK)
+        found = dict(UpkeepMark.objects.order_by("pk").values_list("pk", "entity_id")[:BATCH_SIZE])
+        if not found:
+            return False
+        entity_ids = set(found.values())
+        collections = Entity.objects.filter(pk__in=entity_ids, is_collection=True).order_by()
+        above = set(collections.values_list("pk", flat=True))
+        for pk in sorted(above):
+            marks.note_children(pk)
+        self._bring_up(entity_ids - above)
+        UpkeepMark.objects.filter(pk__in=found).delete()
+        return True
+
+    @transaction.atomic
+    def _sweep_some(self) -> bool:
+        """False at the end of all."""
+        locks.hold(UPKEEP_LOCK)
+        state, _ = EntitySyncState.objects.get_or_create(pk=1)
+        following = ImageIntelligence.objects.filter(pk__gt=state.upkeep_swept_up_to).order_by("pk")
+        span = list(following.values_list("pk", flat=True)[:BATCH_SIZE])
+        self._bring_up(span)
+        is_end = len(span) < BATCH_SIZE
+        EntitySyncState.objects.update(upkeep_swept_up_to=0 if is_end else span[-1])
+        return not is_end
+
+    def _bring_up(self, entity_ids: Collection[int]) -> None:
+        facts = image_facts(entity_ids)
+        if facts:
+            owners = Filter(must=(HasId(frozenset(facts)),))
+            for store in (self.clip, self.dino):
+                _correct(store, list(store.scroll(owners)), facts, ImageFacts.payload)
+            faces = self.face.scroll(Filter(must=(MatchAny("entity_id", tuple(sorted(facts))),)))
+            _correct(self.face, list(faces), facts, lambda of: {"hidden": of.hidden})
+
+
+def _correct(
+    store: QdrantVectorStore,
+    records: Sequence[Record],
+    facts: Mapping[int, ImageFacts],
+    payload_of: Callable[[ImageFacts], dict[str, Any]],
+) -> None:
+    """Writes only what differs: a point with a new payload leaves the index of the embedded engine."""
+    right = {pk: cleaned_payload(payload_of(each)) for pk, each in facts.items()}
+    alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
+    for record in records:
+        kept = right.get(record.payload.get("entity_id", record.id), {})
+        wrong = {
+            key: value
+            for key, value in kept.items()
+            if key not in record.payload or record.payload[key] != value
+        }
+        if wrong:
+            alike.setdefault(repr(wrong), (wrong, []))[1].append(record.id)
+    for wrong, ids in alike.values():
+        store.set_payload(ids, wrong)
+
+
+def _repeat(step: Callable[[], bool], seconds: float) -> bool:
+    """Until it says that nothing is left. True where the time was over before."""
+    deadline = time.monotonic() + seconds
+    while step():
+        if time.monotonic() > deadline:
+            return True
+    return False
