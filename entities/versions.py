@@ -68,7 +68,7 @@ class EntityVersionData:
 
 
 def moved_collections(transaction_ids: Iterable[int]) -> set[int]:
-    """Those collections among the changes that were moved, trashed or restored: it concerns all below them."""
+    """Collections among the changes that were moved, trashed or restored: it concerns all below them."""
     before = History.objects.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id"))
     before = before.order_by("-history_id")
     changes = History.objects.filter(

@@ -1,4 +1,4 @@
-"""What images can be filtered by, as the database says it now. Beside each vector stands a copy, for speed."""
+"""What images can be filtered by, as the database says it now. Each vector carries a copy, for speed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from intelligence.models import EntitySyncState, Face, UpkeepMark
 from intelligence.upkeep import Upkeep
 from tests.factories import make_collection, make_person, make_photo
 from tests.intelligence.pipeline import Pipeline
-from vectors import QdrantVectorStore, get_clip_store, get_dino_store, get_face_store
+from vectors import QdrantVectorStore, VectorPoint, get_clip_store, get_dino_store, get_face_store
 
 pytestmark = pytest.mark.django_db
 
@@ -212,7 +212,8 @@ def test_vectors_of_before_get_what_they_lack(pipeline: Pipeline) -> None:
     settle(pipeline)
     for store in (get_clip_store(), get_dino_store()):
         point = store.fetch_points([photo.pk])[photo.pk]
-        store.upsert([type(point)(point.id, point.vector, {"md5": photo.md5})], model=store.current_model() or "")
+        bare = VectorPoint(point.id, point.vector, {"md5": photo.md5})
+        store.upsert([bare], model=store.current_model() or "")
 
     pipeline.processing.upkeep.sweep()
 
