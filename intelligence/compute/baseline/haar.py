@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from cv2.data import haarcascades
 
-from intelligence.compute.alignment import CROP_SIDE, aligned_crop
+from intelligence.compute import crop_quality
+from intelligence.compute.alignment import aligned_crop
 from intelligence.compute.base import BoundingBox, DetectedFace, Landmarks
 from intelligence.compute.picture import WORKING_SIDE, Picture, Pixels, encode_png
 
@@ -30,9 +31,6 @@ _LANDMARKS = Landmarks(
     mouth_left=(0.65, 0.76),
 )
 """Where they lie in a box of this cascade: medians over 156 faces, made symmetric. Fractions of its side."""
-
-_HALF_SHARP = 100.0
-"""The variance of the Laplacian at which a crop counts as half sharp."""
 
 
 class HaarFaceDetector:
@@ -71,14 +69,8 @@ def confidence(weight: float) -> float:
 
 
 def quality(side: float, crop: Pixels) -> float:
-    """0..1: the geometric mean of size and sharpness.
-
-    Size is the box's side in pixels of the full picture over the crop's, at most 1; sharpness is
-    v / (v + 100), v being the variance of the Laplacian of the grey crop.
-    """
-    size = min(1.0, side / CROP_SIDE)
-    variance = float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
-    return float(np.sqrt(size * variance / (variance + _HALF_SHARP)))
+    """0..1: the geometric mean of size, the side of the box in pixels of the full picture, and sharpness."""
+    return float(np.sqrt(crop_quality.size(side) * crop_quality.sharpness(crop)))
 
 
 def _face(picture: Picture, box: BoundingBox, weight: float) -> DetectedFace:
