@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,19 +51,19 @@ class IntelligenceRetrieveService:
         return getattr(entity, "intelligence", None)
 
     def faces_of(self, entity_id: int) -> list[Face]:
-        self._require_entity(entity_id)
+        self.require_entity(entity_id)
         return list(Face.objects.filter(entity_id=entity_id))
 
     def jobs_of(self, entity_id: int) -> list[EntityJob]:
         """Those under way first, then the history; at most JOBS_LIMIT, the oldest left out."""
-        self._require_entity(entity_id)
+        self.require_entity(entity_id)
         jobs = EntityJob.objects.filter(entity_id=entity_id)
         newest = jobs.order_by(F("completed_at").desc(nulls_first=True), "-pk")[:JOBS_LIMIT]
         return sorted(newest, key=lambda job: (job.completed_at is not None, job.pk))
 
     def embedding_of_entity(self, entity_id: int, store: QdrantVectorStore) -> Vector:
         """Of length 1."""
-        self._require_entity(entity_id)
+        self.require_entity(entity_id)
         return _embedding(entity_id, store, of="entity")
 
     def similar_entities(
@@ -79,7 +79,7 @@ class IntelligenceRetrieveService:
 
         Raises NotFoundError where the entity is unknown, has no vector, or nothing is like it.
         """
-        self._require_entity(entity_id)
+        self.require_entity(entity_id)
         neighbours = _Neighbours(store, entity_id, threshold, "images")
         scores = neighbours.shown(limit, visibility.shown_entities, visibility.entities_in_trash)
         rows = Entity.objects.all() if entities is None else entities
@@ -141,7 +141,8 @@ class IntelligenceRetrieveService:
             raise NotFoundError("Known person not found")
         return list(Face.objects.filter(known_person_id=person_id))
 
-    def _require_entity(self, entity_id: int) -> None:
+    @staticmethod
+    def require_entity(entity_id: int) -> None:
         if not Entity.objects.filter(pk=entity_id).exists():
             raise NotFoundError("Entity not found")
 
@@ -170,23 +171,13 @@ class _Neighbours:
         shown: Callable[[Collection[int]], set[int]],
         in_trash: Callable[[], frozenset[int]],
     ) -> dict[int, float]:
-        """Scores by id, best first, of what may be shown.
-
-        Two searches at most, however full the trash is: where unmarked trash takes the places of others, the
-        second one is told the trash.
-        """
-        hits = self._nearest(limit + SPARE_HITS)
-        visible = shown([hit.id for hit in hits])
-        if len(visible) < limit and len(hits) == limit + SPARE_HITS:
-            gone = {hit.id for hit in hits} - visible
-            hits = self._nearest(limit + SPARE_HITS, exclude=in_trash() | gone)
-            visible = shown([hit.id for hit in hits])
-        best = [hit for hit in hits if hit.id in visible][:limit]
+        """Scores by id, best first, of what may be shown."""
+        best = visibility.shown_hits(self._nearest, limit, SPARE_HITS, shown, in_trash)
         if not best:
             raise NotFoundError(f"no similar {self.what} found")
         return {hit.id: max(0.0, hit.score) for hit in best}
 
-    def _nearest(self, limit: int, *, exclude: Iterable[int] = ()) -> list[Hit]:
+    def _nearest(self, limit: int, exclude: Collection[int]) -> list[Hit]:
         hits = self.store.search_like(
             self.id,
             limit=limit,

@@ -13,6 +13,7 @@ from rest_framework.viewsets import ViewSet
 
 from intelligence.api.face_views import FaceViewSet
 from intelligence.api.people_views import KnownPersonViewSet
+from intelligence.api.search_views import SearchViewSet
 from intelligence.api.views import EntityIntelligenceViewSet
 
 ENTITY = r"entities/(?P<entity_id>[^/]+)"
@@ -30,6 +31,7 @@ def _both(path: str, views: type[ViewSet], name: str, **actions: Any) -> Iterato
 
 
 urlpatterns = [
+    _route("intelligence/search", SearchViewSet, "search", get="find"),
     _route(f"intelligence/{ENTITY}", EntityIntelligenceViewSet, "entity-intelligence", get="retrieve"),
     *_both(f"{ENTITY}/faces", EntityIntelligenceViewSet, "entity-faces", get="faces"),
     *_both(f"{ENTITY}/jobs", EntityIntelligenceViewSet, "entity-jobs", get="jobs"),

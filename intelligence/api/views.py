@@ -9,12 +9,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from entities.api import extensions
 from entities.api.documentation import VECTORS_AWAY, error
-from entities.api.serializers import EntitySerializer, page_context
 from entities.api.validation import validated
-from entities.models import Entity, EntityQuerySet
-from intelligence.api.base import IntelligenceViewSet, id_from
+from entities.models import Entity
+from intelligence.api.base import IntelligenceViewSet, entities_as_json, id_from, with_extensions
 from intelligence.api.embeddings import NPY, npy_response
 from intelligence.api.intelligence_data import DATA_OR_NULL, intelligence_data
 from intelligence.api.serializers import (
@@ -85,27 +83,18 @@ class EntityIntelligenceViewSet(IntelligenceViewSet):
             store=get_store(),
             limit=query["limit"],
             threshold=query.get("score_threshold", default_threshold),
-            entities=_with_extensions() if query["include_details"] else Entity.objects.all(),
+            entities=with_extensions() if query["include_details"] else Entity.objects.all(),
         )
         details = self._details(found) if query["include_details"] else {}
         results = [_similar_entity(hit, details.get(hit.entity.pk)) for hit in found]
         return Response({"query_image_id": pk, "query_entity_id": pk, "results": results})
 
     def _details(self, found: list[SimilarEntity]) -> dict[int, Any]:
-        context = page_context([hit.entity for hit in found], base_url=self.request.build_absolute_uri("/"))
-        serializer = EntitySerializer(context=context)
-        return {hit.entity.pk: serializer.to_representation(hit.entity) for hit in found}
+        return entities_as_json(self.request, [hit.entity for hit in found])
 
 
 def _id(text: str) -> int:
     return id_from(text, of="Entity")
-
-
-def _with_extensions() -> EntityQuerySet:
-    entities = Entity.objects.all()
-    for extension in extensions.registered():
-        entities = extension.prefetch(entities)
-    return entities
 
 
 def _similar_entity(hit: SimilarEntity, details: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from tests.populated import Populated, populate
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
 SMALL = 2**32
-NEEDS_VECTORS = re.compile(r"embedding|similar|^/faces/\{face_id\}$")
+NEEDS_VECTORS = re.compile(r"embedding|similar|search|^/faces/\{face_id\}$")
 NOT_IMPLEMENTED = 501
 
 schema = schemathesis.openapi.from_wsgi("/api/schema", application)
@@ -70,6 +70,9 @@ class Stage:
             number = case.path_parameters.get(name)
             if isinstance(number, int) and 0 <= number < SMALL:
                 case.path_parameters[name] = ids[number % len(ids)]
+        named = case.query.get("entity") if isinstance(case.query, dict) else None
+        if isinstance(named, int) and 0 <= named < SMALL:
+            case.query["entity"] = self._populated.ids["entity_id"][named % 2]
 
     def play(self, case: Case[Any], headers: dict[str, str], *, guest_mode: bool) -> None:
         self.aim(case)
