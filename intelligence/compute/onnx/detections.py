@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -93,10 +93,6 @@ def faces(picture: Picture, detections: Detections) -> Iterator[DetectedFace]:
             quality=crop_quality(picture.size, found, crop),
             crop=encode_png(crop),
         )
-
-
-def points_of(landmarks: Landmarks) -> Floats:
-    return np.array(astuple(landmarks), dtype=np.float32)
 
 
 def _landmarks(points: Floats) -> Landmarks:
