@@ -8,6 +8,7 @@ Each task of an image is one message and one row changed in one transaction; opt
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import psycopg
 from celery import Celery
@@ -24,14 +25,14 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
 )
 
-_connection: psycopg.Connection | None = None
+
+@cache
+def _connected(url: str) -> psycopg.Connection:
+    return psycopg.connect(url, autocommit=True)
 
 
 def connection() -> psycopg.Connection:
-    global _connection  # noqa: PLW0603  (one per process)
-    if _connection is None:
-        _connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
-    return _connection
+    return _connected(os.environ["DATABASE_URL"])
 
 
 def prepare(images: int) -> None:

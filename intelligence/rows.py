@@ -126,6 +126,11 @@ def fail_job(job: EntityJob, reason: str) -> bool:
     return True
 
 
+def live_among(job_ids: Iterable[str]) -> set[str]:
+    live = EntityJob.objects.live().filter(job_id__in=list(job_ids))
+    return {job_id for job_id in live.values_list("job_id", flat=True) if job_id}
+
+
 def discard_live_jobs(entity_ids: Iterable[int]) -> None:
     """Compute forgets them soon; what it finishes until then is not wanted any more."""
     now = timezone.now()

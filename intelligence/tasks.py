@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, hints, presence, runs, setbacks
+from intelligence import announce, hints, presence, rows, runs, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -24,8 +24,8 @@ FORGET_WAIT_SECONDS = 30
 FINISH_LONGEST_WAIT_SECONDS = 20  # less than the silence after which a sweep would ask as well
 FINISH_RETRIES = 24 * 60 * 60 // FINISH_LONGEST_WAIT_SECONDS
 """A day's worth: while a disk is full or vectors are away, results wait, and no more is handed out."""
-SPOOL_KEPT = timedelta(days=7)
-"""Longer than any queue: a job that is purged while it waits is only submitted again."""
+SPOOL_KEPT = timedelta(hours=1)
+"""Longer than anybody takes from handing a job in to writing that down."""
 
 presence.connect()  # who imports the tasks is a worker
 
@@ -96,7 +96,7 @@ def sweep_jobs(*_later: object) -> None:
 def purge_spool(*_later: object) -> None:
     client = get_processing().client
     if isinstance(client, SpoolComputeClient):
-        client.purge(SPOOL_KEPT)
+        client.purge(SPOOL_KEPT, rows.live_among)
 
 
 @shared_task

@@ -29,7 +29,7 @@ BEAT_SCHEDULE = {
         "schedule": 5.0,
     },
     "remove files that nobody took away": {"task": "entities.tasks.sweep_files", "schedule": 600.0},
-    "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 86400.0},
+    "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 600.0},
 }
 
 

@@ -71,6 +71,11 @@ class Deployment:
                 start_new_session=True,
             )
 
+    def manage(self, *arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=BASE_DIR, env=dict(self.env), check=True
+        )
+
     def start_worker(self, name: str) -> subprocess.Popen[bytes]:
         return self.start_celery("store_project", name, QUEUES)
 

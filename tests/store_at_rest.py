@@ -104,14 +104,14 @@ class StoreAtRest:
 
     def _leftovers(self) -> Iterator[str]:
         """Of a job that was called off, the message may have been lost: the spool's purge is for those."""
-        called_off = {
+        ended = {
             job_id
             for (job_id,) in self.query(
-                "SELECT job_id FROM intelligence_entityjob WHERE status = 'discarded'"
+                "SELECT job_id FROM intelligence_entityjob WHERE status IN ('completed', 'failed')"
             )
         }
         for path in self.spool.rglob("request.json"):
-            if path.parent.name not in called_off:
+            if path.parent.name in ended:
                 yield f"a job was left in the spool: {path.parent.name}"
 
 

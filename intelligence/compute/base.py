@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -22,6 +22,10 @@ Point = tuple[float, float]
 
 StartJobs = Callable[[Sequence[str]], None]
 """Asks for the jobs with these ids to be run soon, on a machine that can."""
+
+
+StillWanted = Callable[[Sequence[str]], Collection[str]]
+"""Of these jobs' ids, those whose results somebody waits for."""
 
 
 @dataclass(frozen=True)
@@ -189,5 +193,5 @@ class RunsJobs(Protocol):
     def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
         """Runs those that still wait. Answers which have ended, now or before; forgotten ones have not."""
 
-    def purge(self, older_than: timedelta) -> int:
-        """Removes the jobs that nothing has touched for so long, and answers how many."""
+    def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
+        """Removes the jobs that nothing has touched for so long and nobody wants; answers how many."""

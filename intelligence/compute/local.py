@@ -19,6 +19,7 @@ from intelligence.compute.base import (
     JobResult,
     JobState,
     StartJobs,
+    StillWanted,
     UnknownJobError,
 )
 from intelligence.compute.image_models import ImageModels
@@ -85,8 +86,8 @@ class SpoolComputeClient:
             self._run_image(image, jobs)
         return tuple(job_id for job_id in job_ids if self._has_ended(job_id))
 
-    def purge(self, older_than: timedelta) -> int:
-        return self._spool.purge(older_than)
+    def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
+        return self._spool.purge(older_than, wanted)
 
     def _waiting_by_image(self, job_ids: Iterable[str]) -> dict[Path, dict[str, TaskType]]:
         by_image: dict[Path, dict[str, TaskType]] = {}

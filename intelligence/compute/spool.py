@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from intelligence.compute.base import UnknownJobError
+from intelligence.compute.base import StillWanted, UnknownJobError
 from intelligence.vocabulary import TaskType
 
 _REQUEST = "request.json"
@@ -87,15 +87,17 @@ class Spool:
         with suppress(UnknownJobError):
             self._remove(self._folder(job_id))
 
-    def purge(self, older_than: timedelta) -> int:
-        """Removes the jobs that nothing has happened to for so long, and what dead processes left behind."""
+    def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
+        """Removes the jobs that nothing has happened to for so long and nobody wants, and what dead processes
+        left behind.
+        """
         limit = time.time() - older_than.total_seconds()
         removed = 0
-        for folder in self._root.glob("*/*"):
-            with suppress(FileNotFoundError):
-                if folder.stat().st_mtime < limit:
-                    self._remove(folder)
-                    removed += 1
+        for shard in self._root.glob("*"):
+            old = {folder.name: folder for folder in shard.glob("*") if _is_older(folder, limit)}
+            for name in old.keys() - set(wanted(list(old))):
+                self._remove(old[name])
+                removed += 1
         return removed
 
     def _folder(self, job_id: str) -> Path:
@@ -133,6 +135,13 @@ class Spool:
         parent = self._root / _UNDER_WAY
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
+
+
+def _is_older(folder: Path, limit: float) -> bool:
+    try:
+        return folder.stat().st_mtime < limit
+    except FileNotFoundError:
+        return False
 
 
 def _unknown(job_id: str) -> UnknownJobError:

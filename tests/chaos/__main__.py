@@ -70,21 +70,25 @@ def _torment(deployment: Deployment, arguments: argparse.Namespace) -> list[str]
         for actor in (user, postman, killer):
             actor.stop()
         _report(actors, user)
-        began = time.monotonic()
-        quiet = _wait(lambda: _unfinished(deployment) == 0, arguments.patience)
-        given_up = deployment.query(
-            "SELECT COUNT(*) FROM intelligence_imageintelligence WHERE processing_status = 'failed'"
-        )
-        print(
-            f"at rest after {time.monotonic() - began:.0f} s; {given_up[0][0]} images were given up",
-            flush=True,
-        )
+        at_rest = _rests(deployment, arguments.patience)
+        if at_rest and _given_up(deployment):
+            deployment.manage("intelligence", "retry", "--failed")
+            at_rest = _rests(deployment, arguments.patience)
         clock.stop()
     finally:
         killer.kill_all()
-    if not quiet:
+    if not at_rest:
         return [f"not ended within {arguments.patience} s: {row}" for row in deployment.query(UNFINISHED)]
-    return [*deployment.at_rest().violations(), *_not_as_uploaded(deployment, user), *_failures(deployment)]
+    failed = [f"entity {pk} failed: {reason}" for pk, reason in _given_up(deployment)]
+    return [*failed, *deployment.at_rest().violations(), *_not_as_uploaded(deployment, user)]
+
+
+def _rests(deployment: Deployment, patience: float) -> bool:
+    began = time.monotonic()
+    rests = _wait(lambda: _unfinished(deployment) == 0, patience)
+    given_up = len(_given_up(deployment))
+    print(f"{time.monotonic() - began:.0f} s until all rests; {given_up} images were given up", flush=True)
+    return rests
 
 
 def _unfinished(deployment: Deployment) -> int:
@@ -107,13 +111,10 @@ def _not_as_uploaded(deployment: Deployment, user: User) -> list[str]:
     return [f"entity {pk} is {stored.get(pk)}, not {expected.get(pk)}" for pk in sorted(different)]
 
 
-def _failures(deployment: Deployment) -> list[str]:
-    """Only by the workers' own deaths can an image fail here."""
-    sql = """
-        SELECT entity_id, error_message FROM intelligence_imageintelligence
-        WHERE processing_status = 'failed' AND error_message NOT LIKE '%ended without an answer%'
-    """
-    return [f"entity {pk} failed: {reason}" for pk, reason in deployment.query(sql)]
+def _given_up(deployment: Deployment) -> list[tuple[int, str]]:
+    """By chance one image is at work each time that a worker dies."""
+    failed = "FROM intelligence_imageintelligence WHERE processing_status = 'failed'"
+    return [(pk, reason) for pk, reason in deployment.query(f"SELECT entity_id, error_message {failed}")]
 
 
 def _report(actors: list[Actor], user: User) -> None:

@@ -64,7 +64,7 @@ class User(Actor):
     """Uploads, and changes what is there. Knows what the store must hold in the end."""
 
     def __init__(self, seed: str, deployment: Deployment, images: int, seconds: float) -> None:
-        super().__init__(seed, pause_seconds=UPLOAD_SHARE * seconds / images)
+        super().__init__(seed, pause_seconds=UPLOAD_SHARE * seconds / images / 2)  # the rest is work
         self.accepted: dict[int, int] = {}
         """The seed of each entity's present content."""
         self.in_trash: set[int] = set()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from intelligence import hints, runs
-from intelligence.compute.base import EmbeddingResult, JobReport
+from entities.models import Entity
+from intelligence import hints, processing, runs, tasks
+from intelligence.compute.base import EmbeddingResult, JobReport, JobState, UnknownJobError
 from intelligence.models import EntityJob
 from intelligence.setbacks import give_up
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, TaskType
@@ -117,3 +119,22 @@ def test_lost_news_of_a_run_costs_no_attempt(
     assert sorted(told) == sorted(ended)
     assert pipeline.started == []
     assert set(EntityJob.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_the_spool_keeps_only_jobs_that_somebody_waits_for(
+    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processing, "_service", pipeline.processing)
+    monkeypatch.setattr(tasks, "SPOOL_KEPT", timedelta(seconds=-1))
+    removed = queued[0].entity_id
+    gone = [job.job_id or "" for job in queued if job.entity_id == removed]
+    Entity.objects.filter(pk=removed).delete()  # and the message that calls its jobs off is lost
+
+    tasks.purge_spool()
+
+    for job_id in gone:
+        with pytest.raises(UnknownJobError):
+            pipeline.client.get(job_id)
+    for job in queued:
+        if job.entity_id != removed:
+            assert pipeline.client.get(job.job_id or "").state is JobState.QUEUED

@@ -241,8 +241,8 @@ def test_relative_image_path_is_good_from_anywhere(
 
 def test_purge_forgets_old_jobs(client: SpoolComputeClient, photo: Path) -> None:
     client.submit(CLIP, photo, {}, "1")
-    assert client.purge(timedelta(hours=1)) == 0
-    assert client.purge(timedelta(seconds=-1)) == 1
+    assert client.purge(timedelta(hours=1), lambda _ids: ()) == 0
+    assert client.purge(timedelta(seconds=-1), lambda _ids: ()) == 1
     with pytest.raises(UnknownJobError):
         client.get("1")
 

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from store_project.config import BASE_DIR
+
+pytestmark = [pytest.mark.services("postgresql", "redis"), pytest.mark.timeout(400)]
+
+
+def test_everything_ends_right_whatever_happens_on_the_way() -> None:
+    """Under two minutes; CONTRIBUTING says how to run it for longer."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "--seed", "1", "--minutes", "0.75", "--images", "300"],
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "killed" in run.stdout
+    assert "lost" in run.stdout
