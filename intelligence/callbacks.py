@@ -18,7 +18,6 @@ from intelligence.compute.base import (
     ComputeClient,
     ComputeError,
     ComputeUnavailableError,
-    FaceDetectionResult,
     JobReport,
     JobResult,
     JobState,
@@ -132,9 +131,8 @@ class JobCallbackHandler:
             if of_task:
                 self.appliers[task].apply(of_task)
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
-        rows.settle_all({job.entity_id for job in wanted})
-        if any(isinstance(result, FaceDetectionResult) and result.faces for result in wanted.values()):
-            transaction.on_commit(self.jobs.dispatch)  # the faces, without the way over the broker
+        rows.settle_locked({job.entity_id for job in wanted})
+        transaction.on_commit(self.jobs.dispatch)  # there is room, and faces wait: no way over the broker
 
     def _wanted(self, completed: Sequence[Completed]) -> dict[EntityJob, JobResult]:
         """The entities are locked: what is true here stays true until the results are applied."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 DISPATCH_LOCK = "intelligence.dispatch"
 BATCH_SIZE = 16
 """Rows claimed at once: small, so that the first image is under way while the rest are written down."""
+MOST_AGAIN = BATCH_SIZE * len(TaskType)
 LEASE_SECONDS = 60
 """For handing over one batch. Whoever takes longer does nothing wrong: the key makes a repeat harmless."""
 UPLOAD_LEASE_SECONDS = 300
@@ -59,15 +60,16 @@ class JobSubmissionService:
         """Hands out what waits, the most urgent first, while there is room; answers how many claims it made
         of images.
         """
-        number = 0
-        while claimed := self._claim():
+        number, is_more = 0, True
+        while is_more:
+            claimed, is_more = self._claim()
             number += len(claimed)
             self._hand_out(claimed)
         return number
 
     def trigger_async_jobs(self, entity_id: int) -> JobSubmissionStatus | None:
         """Asks for what this one image lacks, as far as there is room; None if nothing could be submitted."""
-        claimed = self._claim(entity_id)
+        claimed, _ = self._claim(entity_id)
         errors = self._hand_out(claimed)
         row = ImageIntelligence.objects.filter(pk=entity_id).first()
         if row is None or len(errors) == len(claimed.get(entity_id, [])):
@@ -203,13 +205,14 @@ class JobSubmissionService:
         return self.client.capabilities().models[task].name
 
     @transaction.atomic
-    def _claim(self, entity_id: int | None = None) -> dict[int, list[EntityJob]]:
-        """Jobs that nobody else submits until their lease ends, by image."""
+    def _claim(self, entity_id: int | None = None) -> tuple[dict[int, list[EntityJob]], bool]:
+        """Jobs that nobody else submits until their lease ends, by image; and whether there may be more."""
         locks.hold(DISPATCH_LOCK)
         paused = paused_tasks()
         tasks = [task for task in TaskType if task not in paused]
         claimed: dict[int, list[EntityJob]] = defaultdict(list)
-        for job in _due_again(tasks, entity_id):
+        again = _due_again(tasks, entity_id)
+        for job in again:
             claimed[job.entity_id].append(job)
         taken = self._take_rows(tasks, entity_id)
         self._show_as_taken(taken)
@@ -218,7 +221,9 @@ class JobSubmissionService:
         for row, _ in taken:
             claimed.setdefault(row.pk, [])
         announce.entities(claimed)
-        return dict(claimed)
+        of_task = Counter(task for _, task in taken)
+        is_more = len(again) == MOST_AGAIN or BATCH_SIZE in of_task.values()
+        return dict(claimed), is_more
 
     def _take_rows(
         self, tasks: Iterable[TaskType], entity_id: int | None
@@ -288,7 +293,7 @@ def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJ
     found = list(
         due.select_for_update(skip_locked=True, of=("self",))
         .select_related("face")
-        .order_by("pk")[: BATCH_SIZE * len(TaskType)]
+        .order_by("pk")[:MOST_AGAIN]
     )
     if found:
         lease = _lease()

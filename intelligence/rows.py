@@ -58,7 +58,7 @@ def move_job(job: EntityJob, status: JobStatus, **changes: object) -> bool:
 def move_jobs(jobs: Iterable[EntityJob], status: JobStatus, **changes: object) -> list[EntityJob]:
     """Those that were live, and the same: one that was put off and handed over again is another one by now.
 
-    An end makes room, so it asks for more to be handed out.
+    An end makes room: who moves a job to its end sees to it that more is handed out.
     """
     live = EntityJob.objects.live().filter(pk__in=[job.pk for job in jobs])
     ids = dict(live.select_for_update().order_by("pk").values_list("pk", "job_id"))
@@ -67,7 +67,6 @@ def move_jobs(jobs: Iterable[EntityJob], status: JobStatus, **changes: object) -
         return []
     if status not in LIVE_JOB_STATUSES:
         changes.setdefault("completed_at", timezone.now())
-        transaction.on_commit(hints.dispatch)
     EntityJob.objects.filter(pk__in=[job.pk for job in moved]).update(
         status=status, updated_at=timezone.now(), **changes
     )
@@ -122,6 +121,7 @@ def fail_job(job: EntityJob, reason: str) -> bool:
     lock_entity(job.entity_id)  # of two jobs that end at once, the second must see the first
     if not move_job(job, JobStatus.FAILED, error_message=reason):
         return False
+    transaction.on_commit(hints.dispatch)
     settle(job.entity_id)
     return True
 
@@ -228,6 +228,10 @@ def settle_all(entity_ids: Iterable[int]) -> None:
     Until then a row says whether anything is under way.
     """
     lock_entities(ids := list(entity_ids))
+    settle_locked(ids)
+
+
+def settle_locked(ids: Collection[int]) -> None:
     rows = list(ImageIntelligence.objects.filter(pk__in=ids, processing_status__in=UNFINISHED))
     jobs_of = _latest_jobs(rows)
     faces_of = _grouped(

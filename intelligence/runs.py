@@ -9,7 +9,7 @@ from intelligence import hints, rows
 from intelligence.compute.base import RunsJobs
 from intelligence.models import EntityJob
 
-IMAGES_PER_RUN = 4
+IMAGES_PER_RUN = 6
 TELL_SECONDS = 0.1
 """No result waits longer than this for those of the images after it."""
 

@@ -190,7 +190,7 @@ MQTT_TOPIC_PORT = CONFIG.mqtt_topic_port or CONFIG.server_port
 
 COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
 # Of each task: small, so that a fresh upload waits for few of a backlog.
-COMPUTE_JOBS_OUTSTANDING = 24
+COMPUTE_JOBS_OUTSTANDING = 32
 COMPUTE_JOB_ATTEMPTS = 3
 COMPUTE_JOB_DEADLINE_SECONDS = CONFIG.compute_job_deadline_seconds
 COMPUTE_DELETE_ENDED_JOBS = CONFIG.compute_delete_ended_jobs

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def queued(pipeline: Pipeline) -> list[EntityJob]:
-    """The jobs of six images."""
-    for seed in range(6):
+    """The jobs of eight images."""
+    for seed in range(8):
         make_photo(seed)
     pipeline.reconcile()
     pipeline.dispatch()
@@ -70,7 +70,7 @@ def test_results_do_not_wait_for_those_of_slow_images(
     monkeypatch.setattr(pipeline.client, "run", slowly)
     runs.run(pipeline.client, [job.job_id or "" for job in queued])
 
-    assert [len(images) for images in told if images] == [1] * 6
+    assert [len(images) for images in told if images] == [1] * 8
 
 
 def test_a_result_that_cannot_be_used_takes_no_other_with_it(
@@ -93,7 +93,7 @@ def test_a_result_that_cannot_be_used_takes_no_other_with_it(
     assert "100 dimensions" in bad.error_message
     images = EntityJob.objects.filter(task_type__in=IMAGE_TASKS).exclude(pk=bad.pk)
     assert set(images.values_list("status", flat=True)) == {JobStatus.COMPLETED}
-    assert get_clip_store().count() == 5
+    assert get_clip_store().count() == 7
 
 
 def test_what_fails_together_is_tried_alone(queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch) -> None:

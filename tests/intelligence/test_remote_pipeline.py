@@ -268,7 +268,7 @@ def test_the_same_job_handed_in_twice(pipeline: RemotePipeline, monkeypatch: pyt
 def test_nothing_is_uploaded_under_a_lease_that_went_to_another(pipeline: RemotePipeline) -> None:
     make_photo(1)
     pipeline.processing.processor.reconcile()
-    (claimed,) = pipeline.processing.jobs._claim().values()
+    (claimed,) = pipeline.processing.jobs._claim()[0].values()
     come_of_age()
     pipeline.processing.jobs.dispatch()
     pipeline.processing.jobs.submit(claimed)
