@@ -49,7 +49,7 @@ def live(task: TaskType) -> int:
 
 
 def test_it_drains_to_the_last_as_jobs_end(pipeline: Pipeline, asked: list[str]) -> None:
-    """Whichever way a job ends, its place is filled, at once or by a hint: results, missing files, the trash."""
+    """Whichever way a job ends, its place is filled, at once or by a hint: results, lost files, trash."""
     pipeline = narrow(pipeline, 2)
     photos = [make_photo(seed) for seed in range(9)]
     pipeline.reconcile()
