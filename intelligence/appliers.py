@@ -52,12 +52,12 @@ def _upsert(
     completed: Sequence[Completed],
     point_of: Callable[[EntityJob, EmbeddingResult, ImageFacts], VectorPoint],
 ) -> None:
-    """All are of the one model that is current."""
     facts = image_facts({job.entity_id for job, _ in completed})
-    points = [
-        point_of(job, _expect(EmbeddingResult, result), facts[job.entity_id]) for job, result in completed
-    ]
-    store.upsert(points, model=completed[0][0].model)
+    points: dict[str, list[VectorPoint]] = defaultdict(list)
+    for job, result in completed:
+        points[job.model].append(point_of(job, _expect(EmbeddingResult, result), facts[job.entity_id]))
+    for model, of_model in points.items():
+        store.upsert(of_model, model=model)
 
 
 def _point_of_image(job: EntityJob, result: EmbeddingResult, facts: ImageFacts) -> VectorPoint:

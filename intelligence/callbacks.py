@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from intelligence import hints, rows
+from entities import locks
+from intelligence import hints, model_versions, rows
 from intelligence.appliers import Applier, Completed, ResultError
 from intelligence.compute.base import (
     ComputeClient,
@@ -142,13 +143,13 @@ class JobCallbackHandler:
             pk__in={job.entity_id for job in jobs.values()}, md5=F("entity__md5"), entity__is_deleted=False
         )
         content = dict(described.values_list("pk", "md5"))
+        locks.hold(model_versions.LOCK, shared=True)  # what is wanted now is wanted until this is committed
+        models = self.jobs.models.wanted()
         return {
             job: result
             for job, result in completed
             if live.get(job.pk) == job.job_id
             and content.get(job.entity_id) == job.md5
-            and result.model == job.model == self._current_model(job)
+            and result.model == job.model
+            and job.model in models[TaskType(job.task_type)]
         }
-
-    def _current_model(self, job: EntityJob) -> str:
-        return self.jobs.model_of(TaskType(job.task_type))

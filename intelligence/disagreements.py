@@ -85,7 +85,7 @@ def torn_from_their_jobs(span: Span) -> list[int]:
 
 
 def _waits_for_nothing(task: TaskType) -> Q:
-    live = EntityJob.objects.live().filter(entity=OuterRef("pk"), task_type=task)
+    live = EntityJob.objects.live().filter(entity=OuterRef("pk"), task_type=task, background=False)
     return Q(~Exists(live), **{f"{STATUS_FIELDS[task]}__in": HANDED_OVER})
 
 

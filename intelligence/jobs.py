@@ -22,6 +22,7 @@ from intelligence.compute.base import ComputeClient, ComputeError, ComputeUnavai
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence, waits_for
 from intelligence.pauses import paused_tasks
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
+from intelligence.wanted_models import WantedModels
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class JobSubmissionStatus:
 class JobSubmissionService:
     client: ComputeClient
     storage: EntityStorageService
+    models: WantedModels
     max_outstanding: int  # of each task
     max_attempts: int
 
@@ -112,7 +114,8 @@ class JobSubmissionService:
         if not self.client.runs_here and not self._renew_lease(job):
             return None
         file = self._file_of(job, paths)
-        return self.client.submit(TaskType(job.task_type), file, {}, str(job.idempotency_key))
+        task = TaskType(job.task_type)
+        return self.client.submit(task, file, self.models.params(task, job.model), str(job.idempotency_key))
 
     def _keep_ids(self, handed: Mapping[EntityJob, str]) -> list[EntityJob]:
         """Of those who submit the same job one wins; answers the jobs that this one has won."""
@@ -201,9 +204,6 @@ class JobSubmissionService:
             error_message=reason,
         )
 
-    def model_of(self, task: TaskType) -> str:
-        return self.client.capabilities().models[task].name
-
     @transaction.atomic
     def _claim(self, entity_id: int | None = None) -> tuple[dict[int, list[EntityJob]], bool]:
         """Jobs that nobody else submits until their lease ends, by image; and whether there may be more."""
@@ -228,8 +228,8 @@ class JobSubmissionService:
     def _take_rows(
         self, tasks: Iterable[TaskType], entity_id: int | None
     ) -> list[tuple[ImageIntelligence, TaskType]]:
-        live = EntityJob.objects.live().values_list("task_type").annotate(Count("pk")).order_by()
-        outstanding = dict(live)
+        live = EntityJob.objects.live().filter(background=False).values_list("task_type")
+        outstanding = dict(live.annotate(Count("pk")).order_by())
         taken: list[tuple[ImageIntelligence, TaskType]] = []
         for task in tasks:
             room = min(self.max_outstanding - outstanding.get(task, 0), BATCH_SIZE)
@@ -252,25 +252,24 @@ class JobSubmissionService:
     def _write_jobs(self, taken: Iterable[tuple[ImageIntelligence, TaskType]]) -> list[EntityJob]:
         rows_of_faces = {row.pk: row for row, task in taken if task is TaskType.FACE_EMBEDDING}
         faces = Face.objects.filter(entity_id__in=rows_of_faces) if rows_of_faces else ()
+        wanted = [
+            *((row, task, None) for row, task in taken if task is not TaskType.FACE_EMBEDDING),
+            *((rows_of_faces[face.entity_id], TaskType.FACE_EMBEDDING, face) for face in faces),
+        ]
+        if not wanted:
+            return []
+        models = self.models.wanted()
         return EntityJob.objects.bulk_create(
-            [
-                *(self._new_job(row, task) for row, task in taken if task is not TaskType.FACE_EMBEDDING),
-                *(
-                    self._new_job(rows_of_faces[face.entity_id], TaskType.FACE_EMBEDDING, face)
-                    for face in faces
-                ),
-            ]
-        )
-
-    def _new_job(self, row: ImageIntelligence, task: TaskType, face: Face | None = None) -> EntityJob:
-        return EntityJob(
-            entity_id=row.pk,
-            face=face,
-            task_type=task,
-            md5=row.md5,
-            model=self.model_of(task),
-            backend=self.client.backend,
-            not_before=_lease(),
+            EntityJob(
+                entity_id=row.pk,
+                face=face,
+                task_type=task,
+                md5=row.md5,
+                model=models[task][0],
+                backend=self.client.backend,
+                not_before=lease(),
+            )
+            for row, task, face in wanted
         )
 
 
@@ -296,17 +295,18 @@ def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJ
         .order_by("pk")[:MOST_AGAIN]
     )
     if found:
-        lease = _lease()
+        until = lease()
         EntityJob.objects.filter(pk__in=[job.pk for job in found]).update(
-            not_before=lease, updated_at=timezone.now()
+            not_before=until, updated_at=timezone.now()
         )
         for job in found:
-            job.not_before = lease
+            job.not_before = until
     return found
 
 
 def waiting_rows(task: TaskType) -> QuerySet[ImageIntelligence]:
     """For which the task is to be asked for, the most urgent first."""
+    # Also one in the background: should its model have become the leading one, there can be no second job.
     unasked = ~Exists(EntityJob.objects.live().filter(entity_id=OuterRef("pk"), task_type=task))
     return ImageIntelligence.objects.filter(waits_for(task), unasked).order_by("-priority", "pk")
 
@@ -325,5 +325,5 @@ def _of(entity_id: int | None) -> dict[str, int]:
     return {} if entity_id is None else {"entity_id": entity_id}
 
 
-def _lease() -> datetime:
+def lease() -> datetime:
     return timezone.now() + timedelta(seconds=LEASE_SECONDS)

@@ -168,6 +168,9 @@ class EntityJob(models.Model):
     status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.PENDING)
     idempotency_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
     job_id = models.CharField(max_length=64, null=True, blank=True, unique=True)
+    background = models.BooleanField(
+        default=False, help_text="Of a model beside the leading one: the image's row says nothing of it."
+    )
     backend = models.CharField(max_length=32)
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(null=True, blank=True, help_text="No earlier attempt than this.")
@@ -213,6 +216,76 @@ class EntityJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task_type} of entity {self.entity_id} ({self.status})"
+
+
+class ModelVersion(models.Model):
+    """A model whose vectors are kept. Of each task one is current: its vectors are read, in every process
+    from the moment the row says so. Beside it one more may be wanted: images are looked at with both.
+    """
+
+    class State(models.TextChoices):
+        CURRENT = "current"
+        FILLING = "filling"
+        """Beside the current one, to become current some day."""
+        PREVIOUS = "previous"
+        """Was current, and is kept up to date so that it can be again."""
+        DROPPED = "dropped"
+
+    task_type = models.CharField(max_length=32, choices=choices(TaskType))
+    model = models.CharField(max_length=255)
+    state = models.CharField(max_length=16, choices=State.choices)
+    started_at = models.DateTimeField(
+        null=True, blank=True, help_text="Older jobs of this model brought vectors that were dropped since."
+    )
+    asked_up_to = models.BigIntegerField(
+        default=0, help_text="Up to which image or face everything was asked for, while it is not current."
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("task_type", "model", name="one_version_per_model"),
+            models.UniqueConstraint(
+                "task_type", name="one_current_model_per_task", condition=Q(state="current")
+            ),
+            models.UniqueConstraint(
+                "task_type", name="one_other_model_per_task", condition=Q(state__in=("filling", "previous"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} for {self.task_type} ({self.state})"
+
+
+class ModelVersionEvent(models.Model):
+    """Who has changed which models are kept and read, and when."""
+
+    task_type = models.CharField(max_length=32, choices=choices(TaskType))
+    model = models.CharField(max_length=255)
+    state = models.CharField(max_length=16, choices=ModelVersion.State.choices, help_text="Since then.")
+    by = models.CharField(max_length=255, null=True, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.model} became {self.state}"
+
+
+class VectorErrand(models.Model):
+    """Something to be found out in the vectors by the one process that has them open, for another one."""
+
+    kind = models.CharField(max_length=32)
+    arguments = models.JSONField(default=dict)
+    result = models.JSONField(null=True, blank=True)
+    error_message = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    taken_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.created_at:%F %T}"
 
 
 class KnownPerson(models.Model):

@@ -20,9 +20,12 @@ from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
 from intelligence.polling import JobPoller
 from intelligence.reconcile import MInsightProcessor
+from intelligence.reembedding import Reembedding
 from intelligence.sweeps import Sweeper
 from intelligence.upkeep import Upkeep
+from intelligence.vector_audit import VectorAudit
 from intelligence.vocabulary import TaskType
+from intelligence.wanted_models import WantedModels
 from vectors import close_stores, get_clip_store, get_dino_store, get_face_store
 
 ClientFactory = Callable[[StartJobs], ComputeClient]
@@ -37,6 +40,8 @@ class IntelligenceProcessingService:
     sweeper: Sweeper
     poller: JobPoller
     upkeep: Upkeep
+    reembedding: Reembedding
+    audit: VectorAudit
 
     @classmethod
     def create(cls) -> Self:
@@ -48,9 +53,16 @@ class IntelligenceProcessingService:
     def of(cls, client: ComputeClient, storage: EntityStorageService) -> Self:
         clip, dino, face = get_clip_store(), get_dino_store(), get_face_store()
         forgetter = Forgetter(clip, dino, face, storage)
+        stores = {
+            TaskType.CLIP_EMBEDDING: clip,
+            TaskType.DINO_EMBEDDING: dino,
+            TaskType.FACE_EMBEDDING: face,
+        }
+        models = WantedModels(client, stores)
         jobs = JobSubmissionService(
-            client, storage, settings.COMPUTE_JOBS_OUTSTANDING, settings.COMPUTE_JOB_ATTEMPTS
+            client, storage, models, settings.COMPUTE_JOBS_OUTSTANDING, settings.COMPUTE_JOB_ATTEMPTS
         )
+        reembedding = Reembedding(jobs)
         appliers: dict[TaskType, Applier] = {
             TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter),
             TaskType.CLIP_EMBEDDING: ImageEmbeddingApplier(clip),
@@ -69,9 +81,11 @@ class IntelligenceProcessingService:
                 deadline=timedelta(seconds=settings.COMPUTE_JOB_DEADLINE_SECONDS),
                 delete_ended=settings.COMPUTE_DELETE_ENDED_JOBS,
             ),
-            sweeper=Sweeper(client, jobs, processor),
+            sweeper=Sweeper(client, jobs, processor, reembedding),
             poller=JobPoller(client),
             upkeep=Upkeep(clip, dino, face),
+            reembedding=reembedding,
+            audit=VectorAudit(models),
         )
 
     def shutdown(self) -> None:

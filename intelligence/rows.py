@@ -81,7 +81,7 @@ def show_on_rows(jobs: Iterable[EntityJob], status: JobStatus) -> None:
     What is shown of face embeddings is of all faces together: `settle` sums it up.
     """
     tasks_of: dict[int, list[TaskType]] = defaultdict(list)
-    shown = [job for job in jobs if job.task_type in IMAGE_TASKS]
+    shown = [job for job in jobs if job.task_type in IMAGE_TASKS and not job.background]
     for job in shown:
         tasks_of[job.entity_id].append(TaskType(job.task_type))
     described = EntityJob.objects.filter(pk__in=[job.pk for job in shown])
@@ -277,7 +277,7 @@ def latest_jobs(row: ImageIntelligence) -> list[EntityJob]:
 def _latest_jobs(rows: Iterable[ImageIntelligence]) -> dict[int, list[EntityJob]]:
     content = {row.pk: row.md5 for row in rows}
     newest: dict[int, dict[tuple[str, int | None], EntityJob]] = {pk: {} for pk in content}
-    for job in EntityJob.objects.filter(entity_id__in=content).order_by("pk"):
+    for job in EntityJob.objects.filter(entity_id__in=content, background=False).order_by("pk"):
         if job.md5 == content[job.entity_id]:
             newest[job.entity_id][job.task_type, job.face_id] = job
     return {pk: list(jobs.values()) for pk, jobs in newest.items()}

@@ -15,7 +15,8 @@ from intelligence.disagreements import Span
 from intelligence.jobs import JobSubmissionService
 from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
 from intelligence.reconcile import MInsightProcessor
-from intelligence.vocabulary import HANDED_OVER, JobStatus, Priority, ProcessingStatus, TaskType
+from intelligence.reembedding import Reembedding
+from intelligence.vocabulary import HANDED_OVER, JobStatus, Priority, ProcessingStatus
 
 SILENCE_SECONDS = settings.JOB_SILENCE_SECONDS
 """A job that nothing was heard of for this long is asked about again."""
@@ -31,6 +32,7 @@ class Sweeper:
     client: ComputeClient
     jobs: JobSubmissionService
     processor: MInsightProcessor
+    reembedding: Reembedding
 
     def sweep_jobs(self) -> None:
         """Jobs that wait to be submitted are not here: dispatch takes them up; the poller asks a service."""
@@ -90,6 +92,7 @@ class Sweeper:
         state, _ = EntitySyncState.objects.get_or_create(pk=1)
         span = Span.after(state.swept_up_to, SPAN)
         found = self._bring_rows(span) + self._ask_for_missing(span) + self._mend_rows(span)
+        self.reembedding.look_again(span)
         EntitySyncState.objects.update(swept_up_to=span.last or 0)
         return found
 
@@ -102,8 +105,8 @@ class Sweeper:
     def _ask_for_missing(self, span: Span) -> int:
         """Of what is done or given up already, also where the model is another one now."""
         found = sum(rows.resume(batch) for batch in _batches(disagreements.dropped(span)))
-        for task in TaskType:
-            for entity_ids in _batches(disagreements.without_result(span, task, self.jobs.model_of(task))):
+        for task, models in self.jobs.models.wanted().items():
+            for entity_ids in _batches(disagreements.without_result(span, task, models[0])):
                 found += rows.make_pending(entity_ids, task, Priority.REDO)
         return found
 

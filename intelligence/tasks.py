@@ -39,6 +39,7 @@ def reconcile(*_later: object) -> None:
 @shared_task
 def dispatch(*_later: object) -> None:
     get_processing().jobs.dispatch()
+    get_processing().reembedding.dispatch()
 
 
 @shared_task
@@ -114,6 +115,12 @@ def upkeep(*_later: object) -> None:
 @shared_task
 def sweep_upkeep(*_later: object) -> None:
     get_processing().upkeep.sweep()
+
+
+@shared_task
+def sweep_vectors(*_later: object) -> None:
+    if get_processing().audit.sweep():
+        hints.dispatch()
 
 
 @shared_task

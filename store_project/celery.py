@@ -24,6 +24,7 @@ BEAT_SCHEDULE = {
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
     "follow what has changed": {"task": "intelligence.tasks.upkeep", "schedule": 15.0},
     "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
+    "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
     "take back statuses that ended a minute ago": {
         "task": "intelligence.tasks.clear_statuses",
         "schedule": 5.0,

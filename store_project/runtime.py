@@ -112,6 +112,7 @@ class EmbeddedRuntime:
         self._sweeper.recover_interrupted()
         hints.reconcile()
         hints.send("sweep_images")
+        hints.send("sweep_vectors")
         hints.dispatch()
         self._beat.start()
 

@@ -31,6 +31,7 @@ from vectors.schemas import (
 )
 from vectors.stores import (
     QdrantVectorStore,
+    choose_models_by,
     close_stores,
     get_clip_store,
     get_dino_store,
@@ -63,6 +64,7 @@ __all__ = [
     "VectorsCorruptError",
     "VectorsInUseError",
     "VectorsUnavailableError",
+    "choose_models_by",
     "close_stores",
     "get_clip_store",
     "get_dino_store",

@@ -46,6 +46,11 @@ class QdrantVectorStore:
 
     # --- Models ---
 
+    @property
+    def dimension(self) -> int:
+        """Of models that have no vectors yet."""
+        return self._spec.dimension
+
     def models(self) -> dict[str, int]:
         """The dimension of each model that has vectors."""
         return {each.model: each.dimension for each in self._known.now()}

@@ -105,7 +105,7 @@ def _face_statuses(row: ImageIntelligence, jobs: Iterable[EntityJob]) -> list[st
 
 
 def _is_of_a_face(job: EntityJob) -> bool:
-    return job.task_type == TaskType.FACE_EMBEDDING
+    return job.task_type == TaskType.FACE_EMBEDDING and not job.background
 
 
 # --- On the entity ---

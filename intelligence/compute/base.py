@@ -104,8 +104,15 @@ class ModelInfo:
 @dataclass(frozen=True)
 class Capabilities:
     models: Mapping[TaskType, ModelInfo]
+    """Which answers where a job names no model."""
     summary: str
     """One line for people: what is active, what it can and cannot do."""
+    further: Mapping[TaskType, tuple[ModelInfo, ...]] = field(default_factory=dict)
+    """Which answer where a job names one of them in its params, as `model`."""
+
+    def offered(self, task: TaskType) -> Mapping[str, ModelInfo]:
+        """By name."""
+        return {model.name: model for model in (self.models[task], *self.further.get(task, ()))}
 
 
 class ComputeError(Exception):

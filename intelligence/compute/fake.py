@@ -27,6 +27,7 @@ _SEEN_AT = 256
 _FACE_SIDE = 0.2
 _FACE_COUNTS = 3  # 0, 1 or 2
 _COLOUR_STEP = 64  # grey levels; a person is one of 4 x 4 x 4 colours
+_FIRST, _SECOND = "", "2"  # of each embedding there are two, so that one can switch between them
 _LIKENESS_NOISE = 0.3  # two faces of one person: a cosine of about 0.92
 
 
@@ -47,17 +48,21 @@ class FakeModels:
         self._faces = faces
 
     def capabilities(self) -> Capabilities:
-        embeddings = {
-            task: ModelInfo(
-                name=f"fake-{task.removesuffix('_embedding')}-{dimension}",
-                dimension=dimension,
-                recognises_people=task is TaskType.FACE_EMBEDDING,
-            )
-            for task, dimension in self._dimensions.items()
-        }
         return Capabilities(
-            models={TaskType.FACE_DETECTION: ModelInfo("fake-faces"), **embeddings},
+            models={
+                TaskType.FACE_DETECTION: ModelInfo("fake-faces"),
+                **{task: self._model(task, _FIRST) for task in self._dimensions},
+            },
             summary="Fake compute, for development and tests: every result is made up.",
+            further={task: (self._model(task, _SECOND),) for task in self._dimensions},
+        )
+
+    def _model(self, task: TaskType, generation: str) -> ModelInfo:
+        dimension = self._dimensions[task]
+        return ModelInfo(
+            name=f"fake{generation}-{task.removesuffix('_embedding')}-{dimension}",
+            dimension=dimension,
+            recognises_people=task is TaskType.FACE_EMBEDDING,
         )
 
     def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]:
@@ -71,6 +76,10 @@ class FakeModels:
             return own
         person = _direction(_person(picture.within(_SEEN_AT)), dimension)
         return _unit(person + _LIKENESS_NOISE * own)
+
+    def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector:
+        """A model of its own: what the first says, turned round another way."""
+        return np.roll(self.embed(task, picture), 1)
 
 
 class FakeComputeClient(SpoolComputeClient):

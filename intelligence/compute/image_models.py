@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from intelligence.compute.base import Capabilities, DetectedFace, Vector
 from intelligence.compute.picture import Picture
@@ -23,3 +23,10 @@ class ImageModels(Protocol):
 
     def embed(self, task: TaskType, picture: Picture) -> Vector:
         """For a face embedding the picture is a crop, already aligned."""
+
+
+@runtime_checkable
+class SeveralModels(Protocol):
+    """A set whose capabilities name further models."""
+
+    def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector: ...

@@ -18,11 +18,13 @@ from intelligence.compute.base import (
     JobReport,
     JobResult,
     JobState,
+    ModelInfo,
     StartJobs,
     StillWanted,
     UnknownJobError,
+    Vector,
 )
-from intelligence.compute.image_models import ImageModels
+from intelligence.compute.image_models import ImageModels, SeveralModels
 from intelligence.compute.outcome import UnreadableOutcomeError, error_files, read_report, result_files
 from intelligence.compute.picture import Picture
 from intelligence.compute.spool import JobRequest, Spool, is_job_id
@@ -55,6 +57,7 @@ class SpoolComputeClient:
             raise ComputeError(message, permanent=True)
         if task not in self._models.capabilities().models:
             raise ComputeError(f"No model is active that does {task}.", permanent=True)
+        self._model(task, params)
         self._spool.add(idempotency_key, JobRequest(task=task, image=image.absolute(), params=params))
         return idempotency_key
 
@@ -89,28 +92,29 @@ class SpoolComputeClient:
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
         return self._spool.purge(older_than, wanted)
 
-    def _waiting_by_image(self, job_ids: Iterable[str]) -> dict[Path, dict[str, TaskType]]:
-        by_image: dict[Path, dict[str, TaskType]] = {}
+    def _waiting_by_image(self, job_ids: Iterable[str]) -> dict[Path, dict[str, JobRequest]]:
+        by_image: dict[Path, dict[str, JobRequest]] = {}
         for job_id in job_ids:
             with suppress(UnknownJobError):
                 if self._spool.outcome(job_id) is None:
                     request = self._spool.request(job_id)
-                    by_image.setdefault(request.image, {})[job_id] = request.task
+                    by_image.setdefault(request.image, {})[job_id] = request
         return by_image
 
-    def _run_image(self, image: Path, jobs: Mapping[str, TaskType]) -> None:
+    def _run_image(self, image: Path, jobs: Mapping[str, JobRequest]) -> None:
         try:
             picture = Picture(image, max_pixels=self._max_pixels)
         except (ComputeError, MemoryError) as error:
             for job_id in jobs:
                 self._fail(job_id, _in_words(error))
             return
-        for job_id, task in jobs.items():
-            self._run_job(job_id, task, picture)
+        for job_id, request in jobs.items():
+            self._run_job(job_id, request, picture)
 
-    def _run_job(self, job_id: str, task: TaskType, picture: Picture) -> None:
+    def _run_job(self, job_id: str, request: JobRequest, picture: Picture) -> None:
+        task = request.task
         try:
-            result = self._ask_models(task, picture)
+            result = self._ask_models(request, picture)
         except (ComputeError, MemoryError) as error:
             self._fail(job_id, _in_words(error))
         except self._model_failures as error:
@@ -120,15 +124,30 @@ class SpoolComputeClient:
         else:
             self._spool.finish(job_id, result_files(result))
 
-    def _ask_models(self, task: TaskType, picture: Picture) -> JobResult:
-        model = self._models.capabilities().models[task]
+    def _ask_models(self, request: JobRequest, picture: Picture) -> JobResult:
+        model = self._model(request.task, request.params)
         result: JobResult
-        if task is TaskType.FACE_DETECTION:
+        if request.task is TaskType.FACE_DETECTION:
             result = FaceDetectionResult(faces=self._models.detect_faces(picture), model=model.name)
         else:
-            result = EmbeddingResult(vector=self._models.embed(task, picture), model=model.name)
+            result = EmbeddingResult(vector=self._embed(request.task, model, picture), model=model.name)
         check_result(result, dimension=model.dimension)
         return result
+
+    def _embed(self, task: TaskType, model: ModelInfo, picture: Picture) -> Vector:
+        if model == self._models.capabilities().models[task]:
+            return self._models.embed(task, picture)
+        assert isinstance(self._models, SeveralModels)
+        return self._models.embed_with(model.name, task, picture)
+
+    def _model(self, task: TaskType, params: Mapping[str, object]) -> ModelInfo:
+        """Asked when the job is handed in, and again when it runs: the configuration may have changed."""
+        offered = self._models.capabilities()
+        asked = params.get("model", offered.models[task].name)
+        model = offered.offered(task).get(str(asked))
+        if model is None:
+            raise ComputeError(f"No model {asked!r} is active that does {task}.", permanent=True)
+        return model
 
     def _fail(self, job_id: str, error: ComputeError) -> None:
         self._spool.finish(job_id, error_files(error))

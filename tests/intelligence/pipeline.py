@@ -20,7 +20,7 @@ class Pipeline:
         return self.processing.processor.reconcile()
 
     def dispatch(self) -> int:
-        return self.processing.jobs.dispatch()
+        return self.processing.jobs.dispatch() + self.processing.reembedding.dispatch()
 
     def run(self) -> list[str]:
         """What an inference worker does with the jobs that were started; answers those that have ended."""

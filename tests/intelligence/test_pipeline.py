@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -78,9 +79,7 @@ def test_finishing_twice_changes_nothing(pipeline: Pipeline) -> None:
 
 
 def test_dispatch_keeps_to_the_cap_and_fills_up(pipeline: Pipeline) -> None:
-    jobs = type(pipeline.processing.jobs)(
-        pipeline.client, pipeline.processing.jobs.storage, max_outstanding=2, max_attempts=3
-    )
+    jobs = replace(pipeline.processing.jobs, max_outstanding=2)
     for seed in range(5):
         make_photo(seed)
     pipeline.reconcile()
