@@ -15,7 +15,7 @@ from intelligence.model_versions import State, VersionError
 from intelligence.models import Face, ImageIntelligence, ModelVersion
 from intelligence.vocabulary import JobStatus, Priority, TaskType
 from intelligence.wanted_models import BY_CONFIGURATION, WantedModels
-from vectors import QdrantVectorStore, UnknownModelError
+from vectors import QdrantVectorStore
 
 MARKS_KEY = "vectors_swept_up_to"
 SPAN = 20_000
@@ -84,7 +84,7 @@ class VectorAudit:
         last = ids[SPAN - 1 : SPAN].first()
         span = {"pk__gt": after} if last is None else {"pk__gt": after, "pk__lte": last}
         expected = set(model_versions.done(version).filter(**span).values_list("pk", flat=True))
-        there = set(self._ids(version, after, last))
+        there = set(self._store(version).ids(after=after, last=last, model=version.model))
         owners = Face if task is TaskType.FACE_EMBEDDING else ImageIntelligence
         suspects = sorted(there - expected)
         owned = {
@@ -94,12 +94,6 @@ class VectorAudit:
         }
         orphans = tuple(pk for pk in suspects if pk not in owned)
         return Found(len(there), tuple(sorted(expected - there)), orphans, last)
-
-    def _ids(self, version: ModelVersion, after: int, last: int | None) -> Iterator[int]:
-        try:
-            yield from self._store(version).ids(after=after, last=last, model=version.model)
-        except UnknownModelError:
-            return  # the whole collection is gone, or was never made
 
     def _check(self, version: ModelVersion, *, mend: bool) -> Health:
         vectors = lost = asked = 0

@@ -179,7 +179,7 @@ class QdrantVectorStore:
         def nearest(home: ModelCollection) -> list[Hit]:
             return self._nearest(home, unit(vector, home), limit, score_threshold, others)
 
-        return self._ask(lambda: self._known.of_model(model), nearest) or []
+        return self._read(model, nearest) or []
 
     def search_like(
         self,
@@ -215,14 +215,9 @@ class QdrantVectorStore:
     # --- Which collection ---
 
     def _read(self, model: str | None, ask: Callable[[ModelCollection], T | None]) -> T | None:
-        return self._ask(lambda: self._readable(model), ask)
-
-    def _ask(
-        self, find: Callable[[], ModelCollection | None], ask: Callable[[ModelCollection], T | None]
-    ) -> T | None:
         """None where there is nothing to ask. One collection answers all of it, whatever is switched to
         meanwhile."""
-        home = find()
+        home = self._readable(model)
         if home is None:
             return None
         try:
@@ -230,14 +225,12 @@ class QdrantVectorStore:
         except CollectionGoneError:  # since it was last seen
             if home in self._known.now():
                 raise
-            again = find()
+            again = self._readable(model)
             return None if again is None else ask(again)
 
     def _readable(self, model: str | None) -> ModelCollection | None:
-        if model is not None:
-            return self._of_model(model)
-        current = self.current_model()
-        return None if current is None else self._known.of_model(current)
+        model = model or self.current_model()
+        return None if model is None else self._known.of_model(model)
 
     def _of_model(self, model: str) -> ModelCollection:
         home = self._known.of_model(model)

@@ -463,3 +463,16 @@ def test_a_search_asks_the_server_twice_and_a_write_once(
     asked.clear()
     reader.delete([1])  # must not miss a model that another process has just begun
     assert asked == ["get_collections", "delete"]
+
+
+def test_a_model_without_vectors_has_none_to_read(store: QdrantVectorStore) -> None:
+    store.upsert([VectorPoint(1, vector(1))], model=MODEL)
+    assert [store.count(model=OTHER), store.fetch([1], model=OTHER), list(store.scroll(model=OTHER))] == [
+        0,
+        {},
+        [],
+    ]
+    assert [store.search_like(1, limit=1, model=OTHER), list(store.ids(after=0, last=None, model=OTHER))] == [
+        None,
+        [],
+    ]
