@@ -20,6 +20,9 @@ PixelBox = tuple[int, int, int, int]
 WORKING_SIDE = 1024
 """What a first decode is at least good for."""
 
+_TWICE = 2
+"""What is resampled by a model's own filter comes from at least so much more detail, where there is some."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -67,14 +70,25 @@ class Picture:
     def region(self, box: PixelBox, long_side: int) -> Pixels:
         """What lies in the box when the picture is scaled down to that longer side."""
         size = self.scaled_size(long_side)
-        left, top, right, bottom = self._as_stored(box, size)
         self._need(max(size))
+        return self._cut(size, box, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+    def resampled(self, size: Size, box: PixelBox, resample: Image.Resampling) -> Pixels:
+        """What lies in the box when the picture is brought to exactly that size, larger or smaller, by that
+        filter; as if the whole were resized and then cut."""
+        self._need(min(max(self.size), _TWICE * max(size)))
+        return self._cut(size, box, resample, reducing_gap=None)
+
+    def _cut(
+        self, size: Size, box: PixelBox, resample: Image.Resampling, *, reducing_gap: float | None
+    ) -> Pixels:
+        left, top, right, bottom = self._as_stored(box, size)
         width, height = self._decoded.image.size
         cut = self._decoded.image.resize(
             self._turned((box[2] - box[0], box[3] - box[1])),
-            resample=Image.Resampling.BILINEAR,
+            resample=resample,
             box=(left * width, top * height, right * width, bottom * height),
-            reducing_gap=2.0,
+            reducing_gap=reducing_gap,
         )
         method = _UPRIGHT.get(self._decoded.orientation)
         return np.array(cut if method is None else cut.transpose(method))

@@ -58,11 +58,13 @@ class ImageInput:
         return self.tensor.dtype == np.uint8
 
     def fed(self, images: list[Pixels], normalisation: Normalisation) -> Array:
-        """All images, of one size, as one array. ValueError if they are not of the model's own size."""
+        """All images, of one size, as one array. ModelFileError if that is not the model's own size."""
         stacked = np.stack(images)
         asked = (self.height or stacked.shape[1], self.width or stacked.shape[2])
         if stacked.shape[1:3] != asked:
-            raise ValueError(f"the model takes {asked} pixels, not {stacked.shape[1:3]}")
+            raise ModelFileError(
+                f"{self.tensor.name} takes {asked} pixels, not the {stacked.shape[1:3]} stated."
+            )
         values: Array = stacked if self.normalises_itself else normalisation.apply(stacked)
         laid_out = values if self.channels_last else values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(laid_out, dtype=self.tensor.dtype)
