@@ -29,7 +29,9 @@ from intelligence.models import (
     ImageIntelligence,
     KnownPerson,
     PersonDistinction,
+    SearchEncoding,
     TaskPause,
+    UpkeepMark,
 )
 from intelligence.vocabulary import JobStatus
 
@@ -320,3 +322,14 @@ class EntitySyncStateAdmin(NoWrites, admin.ModelAdmin[EntitySyncState]):
 @admin.register(TaskPause)
 class TaskPauseAdmin(NoWrites, admin.ModelAdmin[TaskPause]):
     list_display = ("task_type", "paused_by", "paused_at")
+
+
+@admin.register(UpkeepMark)
+class UpkeepMarkAdmin(NoWrites, admin.ModelAdmin[UpkeepMark]):
+    list_display = ("pk", "entity_id")
+
+
+@admin.register(SearchEncoding)
+class SearchEncodingAdmin(NoWrites, admin.ModelAdmin[SearchEncoding]):
+    list_display = ("created_at", "space", "model", "error")
+    exclude = ("vector",)

@@ -86,6 +86,10 @@ def infer(job_ids: Sequence[str]) -> None:
     send("infer", list(job_ids))
 
 
+def encode(keys: Sequence[str]) -> None:
+    send("encode_queries", list(keys))
+
+
 def forget_job(job_id: str) -> None:
     send("forget_job", job_id)
 

@@ -16,6 +16,7 @@ from intelligence import hints
 from intelligence.appliers import Applier, FaceDetectionApplier, FaceEmbeddingApplier, ImageEmbeddingApplier
 from intelligence.callbacks import JobCallbackHandler
 from intelligence.compute.base import ComputeClient, StartJobs
+from intelligence.encoder import QueryEncoder
 from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
 from intelligence.polling import JobPoller
@@ -42,6 +43,7 @@ class IntelligenceProcessingService:
     upkeep: Upkeep
     reembedding: Reembedding
     audit: VectorAudit
+    encoder: QueryEncoder
 
     @classmethod
     def create(cls) -> Self:
@@ -86,6 +88,7 @@ class IntelligenceProcessingService:
             upkeep=Upkeep(clip, dino, face),
             reembedding=reembedding,
             audit=VectorAudit(models),
+            encoder=QueryEncoder(client, storage),
         )
 
     def shutdown(self) -> None:

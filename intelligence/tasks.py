@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, hints, presence, rows, runs, setbacks
+from intelligence import announce, encoding, hints, presence, rows, runs, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -121,6 +121,21 @@ def sweep_upkeep(*_later: object) -> None:
 def sweep_vectors(*_later: object) -> None:
     if get_processing().audit.sweep():
         hints.dispatch()
+
+
+@shared_task
+def encode_queries(keys: list[str], *_later: object) -> None:
+    get_processing().encoder.encode(keys)
+
+
+@shared_task
+def tell_capabilities(*_later: object) -> None:
+    get_processing().encoder.tell_capabilities()
+
+
+@shared_task
+def forget_encodings(*_later: object) -> None:
+    encoding.forget_old()
 
 
 @shared_task

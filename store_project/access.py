@@ -18,6 +18,8 @@ class Access(StrEnum):
 
     STORE = "store"
     """The permission to read or to write, by method; reading is free in guest mode."""
+    READ = "read"
+    """The permission to read, whatever the method: what is sent is only a question."""
     MEDIA = "media"
     """As STORE, unless the link is signed for this entity, or the media are open to everybody."""
     PUBLIC = "public"

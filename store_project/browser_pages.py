@@ -25,6 +25,7 @@ class PageRenderer(BrowsableAPIRenderer):
         view, request = renderer_context["view"], renderer_context["request"]
         return context | {
             "patch_form": self.get_rendered_html_form(data, view, "PATCH", request),
+            "has_search_form": getattr(view, "has_search_form", False),
             "links": list(_lines(data)),
             "versions": [one["version"] for one in _things(data) if "transaction_id" in one],
             "restore_path": f"/entities/{view.kwargs.get('entity_id')}/restore",

@@ -13,7 +13,7 @@ from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
 
-QUEUES = ("reconcile", "submit", "inference", "callbacks", "recognition")
+QUEUES = ("reconcile", "submit", "inference", "callbacks", "recognition", "queries")
 
 # Every event has a sweep here: the event makes it fast, the sweep makes it true.
 BEAT_SCHEDULE = {
@@ -25,6 +25,8 @@ BEAT_SCHEDULE = {
     "follow what has changed": {"task": "intelligence.tasks.upkeep", "schedule": 15.0},
     "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
     "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
+    "tell what the models can do": {"task": "intelligence.tasks.tell_capabilities", "schedule": 60.0},
+    "forget what was searched for": {"task": "intelligence.tasks.forget_encodings", "schedule": 3600.0},
     "take back statuses that ended a minute ago": {
         "task": "intelligence.tasks.clear_statuses",
         "schedule": 5.0,

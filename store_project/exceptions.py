@@ -18,6 +18,7 @@ from rest_framework.views import exception_handler
 from entities import errors
 from entities.api.validation import InvalidRequestError
 from entities.metadata import MetadataError
+from intelligence.encoding import CannotEncodeError, UnusablePictureError
 from store_project.keys import OutsideKeyError, UnusableKeyError
 from vectors import VectorStoreError
 
@@ -26,6 +27,8 @@ STATUS_OF = {
     errors.StorageFullError: status.HTTP_507_INSUFFICIENT_STORAGE,
     errors.EntityError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     MetadataError: status.HTTP_422_UNPROCESSABLE_ENTITY,
+    CannotEncodeError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    UnusablePictureError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     VectorStoreError: status.HTTP_503_SERVICE_UNAVAILABLE,
     OutsideKeyError: status.HTTP_404_NOT_FOUND,
     UnusableKeyError: status.HTTP_503_SERVICE_UNAVAILABLE,

@@ -26,7 +26,7 @@ class StoreAccess(BasePermission):
             return caller(request).is_authenticated
         if access is Access.ADMIN:
             return _is_allowed(caller(request), "Admin access required", allowed=caller(request).is_admin)
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and access is not Access.READ:
             return _holds(caller(request), WRITE)
         return caller(request).may(READ) or is_guest_mode_on() or _holds(caller(request), READ)
 

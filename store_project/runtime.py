@@ -93,10 +93,13 @@ class EmbeddedRuntime:
         self._sweeper = get_processing().sweeper  # first: a wrong configuration shows before anything starts
         # A worker of its own for inference, so that long runs never hold up what is quick.
         inference = make_app("store-inference", set_as_current=False)
-        quick = [queue for queue in QUEUES if queue != "inference"]
+        # And one for searches: somebody waits for them.
+        queries = make_app("store-queries", set_as_current=False)
+        quick = [queue for queue in QUEUES if queue not in {"inference", "queries"}]
         self._workers = [
             WorkerThread(app, quick, OTHER_THREADS),
             WorkerThread(inference, ["inference"], INFERENCE_THREADS),
+            WorkerThread(queries, ["queries"], 1),
         ]
         self._listener = _compute_listener()
         self._beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
@@ -111,6 +114,7 @@ class EmbeddedRuntime:
             self._listener.start()
         self._sweeper.recover_interrupted()
         hints.reconcile()
+        hints.send("tell_capabilities")
         hints.send("sweep_images")
         hints.send("sweep_vectors")
         hints.dispatch()

@@ -218,6 +218,8 @@ CELERY_TASK_ROUTES = {
     "intelligence.tasks.infer": {"queue": "inference"},
     "intelligence.tasks.finish_jobs": {"queue": "callbacks"},
     "intelligence.tasks.forget_job": {"queue": "callbacks"},
+    "intelligence.tasks.encode_queries": {"queue": "queries"},
+    "intelligence.tasks.tell_capabilities": {"queue": "queries"},
 }
 
 LOGGING = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.contrib.auth.models import User
 
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
-from intelligence.models import Face, FaceMatch, KnownPerson
+from intelligence.models import Face, FaceMatch, KnownPerson, SearchEncoding
 from intelligence.vocabulary import JobStatus, TaskType
 from tests.factories import (
     make_collection,
@@ -20,7 +21,15 @@ from tests.factories import (
     make_photo,
     store,
 )
-from tests.intelligence.likeness import put
+from tests.intelligence.likeness import DIMENSION, direction, put
+
+
+def look_at_searches(keys: Sequence[str]) -> None:
+    """A worker for which all that is searched for is like the first photo."""
+    for space, dimension in DIMENSION.items():
+        vector = direction(0, dimension=dimension).tobytes()
+        SearchEncoding.objects.filter(pk__in=keys, space=space).update(vector=vector, model="model")
+
 
 FACE_RULE = {"similarity": 0.9, "threshold": 0.7, "model": "model", "rule": "nearest"}
 

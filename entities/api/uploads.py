@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from django.conf import settings
@@ -74,11 +75,12 @@ class IncomingUploadHandler(FileUploadHandler):
 
     chunk_size = CHUNK_BYTES
 
-    def __init__(self, request: HttpRequest, body: WholeBody) -> None:
+    def __init__(self, request: HttpRequest, body: WholeBody, max_bytes: int) -> None:
         super().__init__(request)
         self._body = body
         self._boundary = b""
-        self._storage = EntityStorageService.from_settings()
+        self._max_bytes = max_bytes
+        self._storage = EntityStorageService(Path(settings.MEDIA_ROOT), max_bytes=max_bytes)
         self._received: dict[str, IncomingFile] = {}
         self._incoming: IncomingFile | None = None
 
@@ -93,9 +95,9 @@ class IncomingUploadHandler(FileUploadHandler):
     ) -> None:
         """Refuses by the stated length before anything is read."""
         self._boundary = boundary
-        if content_length > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+        if content_length > self._max_bytes + FORM_BYTES:
             raise UploadTooLargeError(
-                f"The request is larger than the limit for a file, {settings.MAX_UPLOAD_BYTES} bytes."
+                f"The request is larger than the limit for a file, {self._max_bytes} bytes."
             )
 
     def new_file(self, field_name: str, *arguments: Any, **options: Any) -> None:
@@ -129,10 +131,12 @@ class IncomingUploadHandler(FileUploadHandler):
 
 
 @contextmanager
-def receiving_uploads(request: HttpRequest) -> Iterator[None]:
-    """Nothing is read or stored before a view asks for the request's data."""
+def receiving_uploads(request: HttpRequest, *, max_bytes: int | None = None) -> Iterator[None]:
+    """Nothing is read or stored before a view asks for the request's data. A file may have as many bytes as
+    the settings allow, unless a limit of its own is given.
+    """
     body = WholeBody(request._stream, _stated_length(request))  # noqa: SLF001  (HttpRequest names it for subclasses)
-    handler = IncomingUploadHandler(request, body)
+    handler = IncomingUploadHandler(request, body, max_bytes or settings.MAX_UPLOAD_BYTES)
     request.upload_handlers = [handler]
     request._stream = cast("BinaryIO", body)  # noqa: SLF001
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 
 from entities.api.serializers import EPOCH, MILLISECOND, EntitySerializer
@@ -88,7 +89,7 @@ class SearchQuerySerializer(NarrowingSerializer):
 class PictureQuerySerializer(NarrowingSerializer):
     """A picture that images shall be like. It is looked at, and not kept."""
 
-    image = serializers.FileField(allow_empty_file=True, help_text="The picture, in any format of the store.")
+    image = serializers.FileField(help_text="The picture, of at most 64 MiB, in any format of the store.")
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -123,6 +124,13 @@ class SearchPageSerializer(serializers.Serializer[Any]):
     pagination = SearchPaginationSerializer()
 
 
+def without_empty(given: MultiValueDict[str, Any]) -> MultiValueDict[str, Any]:
+    """As with lists of entities, empty means not given: so that forms can be sent as they are."""
+    return MultiValueDict(
+        {name: values for name, values in given.lists() if any(value != "" for value in values)}
+    )
+
+
 def narrowing_of(query: dict[str, Any]) -> Narrowing:
     until = query.get("date_to")
     return Narrowing(
@@ -141,6 +149,13 @@ def require_one(query: dict[str, Any], *names: str) -> None:
         name = given[-1] if given else names[0]
         fault = {"type": "value_error.one_of", "loc": ["query", name], "msg": message, "input": None}
         raise InvalidRequestError([fault])
+
+
+def require_clip(query: dict[str, Any]) -> None:
+    if query["space"] != "clip":
+        message = "Words can only be compared in the space clip: dino knows pictures alone."
+        fault = {"type": "value_error.space", "loc": ["query", "space"], "msg": message}
+        raise InvalidRequestError([fault | {"input": query["space"]}])
 
 
 def hit_as_json(hit: SearchHit, entity: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _both(path: str, views: type[ViewSet], name: str, **actions: Any) -> Iterato
 
 
 urlpatterns = [
-    _route("intelligence/search", SearchViewSet, "search", get="find"),
+    _route("intelligence/search", SearchViewSet, "search", get="find", post="by_picture"),
     _route(f"intelligence/{ENTITY}", EntityIntelligenceViewSet, "entity-intelligence", get="retrieve"),
     *_both(f"{ENTITY}/faces", EntityIntelligenceViewSet, "entity-faces", get="faces"),
     *_both(f"{ENTITY}/jobs", EntityIntelligenceViewSet, "entity-jobs", get="jobs"),

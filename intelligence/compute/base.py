@@ -99,6 +99,8 @@ class ModelInfo:
     dimension: int | None = None  # of its vectors; None for a detector
     recognises_people: bool = False
     understands_text: bool = False
+    near_duplicates_from: float | None = None
+    """The cosine from which two images are copies of one, measured for this model; None: nobody has."""
 
 
 @dataclass(frozen=True)

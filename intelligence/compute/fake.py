@@ -63,6 +63,8 @@ class FakeModels:
             name=f"fake{generation}-{task.removesuffix('_embedding')}-{dimension}",
             dimension=dimension,
             recognises_people=task is TaskType.FACE_EMBEDDING,
+            understands_text=task is TaskType.CLIP_EMBEDDING and generation == _FIRST,
+            near_duplicates_from=0.9 if task is TaskType.DINO_EMBEDDING else None,
         )
 
     def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]:
@@ -80,6 +82,10 @@ class FakeModels:
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector:
         """A model of its own: what the first says, turned round another way."""
         return np.roll(self.embed(task, picture), 1)
+
+    def embed_text(self, text: str) -> Vector:
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        return _direction(seed, self._dimensions[TaskType.CLIP_EMBEDDING])
 
 
 class FakeComputeClient(SpoolComputeClient):

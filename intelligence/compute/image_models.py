@@ -24,6 +24,9 @@ class ImageModels(Protocol):
     def embed(self, task: TaskType, picture: Picture) -> Vector:
         """For a face embedding the picture is a crop, already aligned."""
 
+    def embed_text(self, text: str) -> Vector:
+        """In the space of the CLIP embeddings; only asked where their model understands text."""
+
 
 @runtime_checkable
 class SeveralModels(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -88,6 +88,34 @@ class SpoolComputeClient:
         for image, jobs in self._waiting_by_image(job_ids).items():
             self._run_image(image, jobs)
         return tuple(job_id for job_id in job_ids if self._has_ended(job_id))
+
+    def embed_picture(self, task: TaskType, image: Path, model: str = "") -> EmbeddingResult:
+        """At once, without a job; by the current model unless another is named. Raises ComputeError."""
+        params = {"model": model} if model else {}
+        picture = Picture(image, max_pixels=self._max_pixels)
+        with self._in_words(task):
+            result = self._ask_models(JobRequest(task=task, image=image, params=params), picture)
+        assert isinstance(result, EmbeddingResult)
+        return result
+
+    def embed_text(self, text: str, model: str = "") -> EmbeddingResult:
+        """At once, to be compared with CLIP embeddings of that model. Raises ComputeError."""
+        current = self._models.capabilities().models[TaskType.CLIP_EMBEDDING]
+        if not current.understands_text or model not in {"", current.name}:
+            raise ComputeError(f"The model {model or current.name} understands no text.", permanent=True)
+        with self._in_words("text"):
+            result = EmbeddingResult(vector=self._models.embed_text(text), model=current.name)
+            check_result(result, dimension=current.dimension)
+        return result
+
+    @contextmanager
+    def _in_words(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except self._model_failures as error:
+            logger.warning("%s failed", what, exc_info=True)
+            reason = f"The model of {what} could not cope with this ({type(error).__name__})."
+            raise ComputeError(reason, permanent=True) from error
 
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
         return self._spool.purge(older_than, wanted)

@@ -15,12 +15,15 @@ import httpx
 import pytest
 import schemathesis
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 from drf_spectacular.generators import SchemaGenerator
 
+from intelligence import hints
 from store_project import accounts, keys
 from store_project.documentation import EXAMPLES
-from tests.populated import Populated, populate
+from tests.factories import jpeg
+from tests.populated import Populated, look_at_searches, populate
 from tests.tokens import bearer
 
 examples: dict[str, Any] = json.loads(EXAMPLES.read_text())
@@ -47,11 +50,15 @@ def ask(populated: Populated, operation: str, example: dict[str, Any]) -> Any:
     client = bearer(accounts.token_for(populated.admin, keys.signing_key(settings.PUBLIC_KEY_FILE)))
     as_json = {"format": "json"} if "known-persons" in path else {}
     send = getattr(client, method.lower())
-    return send(f"{path}?{query}" if query else path, example.get("request"), **as_json)
+    body = example.get("request")
+    if "search" in operation and body:
+        body = body | {"image": SimpleUploadedFile("any.name", jpeg(1))}
+    return send(f"{path}?{query}" if query else path, body, **as_json)
 
 
 @pytest.fixture
-def populated(media_root: Path, tmp_path: Path) -> Any:
+def populated(media_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(hints, "encode", look_at_searches)
     with override_settings(PUBLIC_KEY_FILE=tmp_path / "keys" / "public_key.pem"):
         yield populate()
 

@@ -28,9 +28,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from entities.guest_mode import set_guest_mode
+from intelligence import hints
 from store_project import accounts, keys
 from store_project.wsgi import application
-from tests.populated import Populated, populate
+from tests.populated import Populated, look_at_searches, populate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
@@ -92,7 +93,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(media_root: Path, tmp_path: Path) -> Iterator[Stage]:
+def stage(media_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setattr(hints, "encode", look_at_searches)
     cheap = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(PUBLIC_KEY_FILE=tmp_path / "keys" / "public_key.pem", PASSWORD_HASHERS=cheap):
         yield Stage(populate(), media_root, tmp_path / "spare")

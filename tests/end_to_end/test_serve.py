@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import socket
 import subprocess
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from intelligence.compute.base import ComputeSettings
+from intelligence.compute.fake import FakeModels
 from store_project.demo_photos import make_families
 from tests.factories import jpeg
 from tests.processes import Manage, wait_until
@@ -41,6 +45,10 @@ class Server:
         answer = self.http.get(path)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def embedding(self, entity_id: int) -> Any:
+        file = self.http.get(f"/intelligence/entities/{entity_id}/clip_embedding").content
+        return np.load(io.BytesIO(file))
 
     def is_up(self) -> bool:
         assert self.process.poll() is None, self.process.communicate()[0]
@@ -106,9 +114,32 @@ def test_it_works(manage: Manage, server_dir: Path, tmp_path: Path) -> None:
             similar = server.get(f"/intelligence/entities/{first['id']}/similar?space={space}")
             assert [hit["entity_id"] for hit in similar["results"]] == [second["id"]]
             assert similar["results"][0]["score"] > 0.9
+        words = server.http.get("/intelligence/search?text=astronaut")
+        assert words.status_code == 503
+        assert "understands no text" in words.json()["detail"]
         assert server.http.get(first["media_url"]).content == astronaut
         assert server.http.get(first["preview_url"]).headers["Content-Type"] == "image/png"
         assert "Stopping" in server.stop()
+
+    assert violations(server_dir) == []
+
+
+def test_searching_by_words_and_by_a_picture(manage: Manage, server_dir: Path) -> None:
+    """Through a worker that turns them into vectors; with a model that knows words, be they made up."""
+    with serving(manage, COMPUTE_BACKEND="fake") as server:
+        ids = [server.upload(jpeg(seed))["id"] for seed in range(4)]
+        wait_until(lambda: all(server.is_completed(pk) for pk in ids))
+        wanted = FakeModels(ComputeSettings(Path())).embed_text("a dog on a beach")
+        cosines = {pk: float(server.embedding(pk) @ wanted) for pk in ids}
+
+        by_words = server.get("/intelligence/search?text=a+dog+on+a+beach")
+        picture = {"image": ("any.name", jpeg(2))}
+        by_picture = server.http.post("/intelligence/search", data={"space": "both"}, files=picture)
+
+        assert [hit["entity_id"] for hit in by_words["results"]] == sorted(ids, key=lambda pk: -cosines[pk])
+        assert by_picture.json()["results"][0]["entity_id"] == ids[2]
+        assert by_picture.json()["results"][0]["score"] == pytest.approx(1, abs=1e-5)
+        server.stop()
 
     assert violations(server_dir) == []
 

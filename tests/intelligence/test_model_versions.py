@@ -359,6 +359,7 @@ class Other:
         self._models = models
         self.failures = models.failures
         self.detect_faces, self.embed = models.detect_faces, models.embed
+        self.embed_text = models.embed_text
 
     def capabilities(self) -> Capabilities:
         info = ModelInfo("other-clip", dimension=512)

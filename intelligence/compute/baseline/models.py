@@ -26,7 +26,9 @@ _CAPABILITIES = Capabilities(
     models={
         TaskType.FACE_DETECTION: ModelInfo("baseline-haar-alt2"),
         TaskType.CLIP_EMBEDDING: ModelInfo("baseline-dct-gist-512", dimension=DCT_GIST_DIMENSION),
-        TaskType.DINO_EMBEDDING: ModelInfo("baseline-dct-384", dimension=DCT_DIMENSION),
+        TaskType.DINO_EMBEDDING: ModelInfo(
+            "baseline-dct-384", dimension=DCT_DIMENSION, near_duplicates_from=0.9
+        ),
         TaskType.FACE_EMBEDDING: ModelInfo("baseline-face-appearance-512", dimension=DCT_GIST_DIMENSION),
     },
     summary=(
@@ -59,6 +61,9 @@ class BaselineModels:
 
     def embed(self, task: TaskType, picture: Picture) -> Vector:
         return _DESCRIPTORS[task](picture)
+
+    def embed_text(self, text: str) -> Vector:
+        raise ComputeError("The built-in models understand no text.", permanent=True)
 
 
 def _check_dimensions(settings: ComputeSettings) -> None:

@@ -218,7 +218,7 @@ class TestBothSpaces:
 @pytest.mark.parametrize(
     ("query", "where"),
     [
-        ({}, "entity"),
+        ({}, "text"),
         ({"entity": "many"}, "entity"),
         ({"entity": "-1"}, "entity"),
         ({"entity": str(2**63)}, "entity"),

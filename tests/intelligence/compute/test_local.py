@@ -52,6 +52,9 @@ class Models:
     def embed(self, task: TaskType, picture: Picture) -> Vector:
         return self.clip() if task is CLIP else np.full(4, 0.5, dtype=np.float32)
 
+    def embed_text(self, text: str) -> Vector:
+        raise AssertionError
+
 
 @pytest.fixture
 def models() -> Models:
