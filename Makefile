@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ ci: test test-postgresql check ## What a pull request has to pass
 
 bench-api: $(READY) ## Measure the API beside a bare DRF project: a few minutes, 6 GB of disk
 	$(BIN)/python benchmarks/store_api.py
+
+bench-search: $(READY) ## Measure searches over 100,000 vectors beside comparing with each: some minutes
+	$(BIN)/python benchmarks/search.py
 
 clean: ## Remove .venv and the caches; the data stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

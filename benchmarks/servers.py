@@ -96,6 +96,17 @@ def started(folder: Path) -> Iterator[Pair]:
         yield Pair(store=first, bare=second)
 
 
+@contextmanager
+def store_alone(folder: Path, **variables: str) -> Iterator[Server]:
+    (port,) = _free_ports(1)
+    command = _manage("serve", "--no-worker", f"--port={port}", "--grace=2")
+    environment = {**_environment(folder), **variables}
+    with _running(
+        command, folder / "store.log", port=port, path="/entities", environment=environment
+    ) as store:
+        yield store
+
+
 def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
@@ -127,11 +138,17 @@ def _free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def _running(command: Sequence[str], log: Path, *, port: int, path: str) -> Iterator[Server]:
+def _running(
+    command: Sequence[str], log: Path, *, port: int, path: str, environment: dict[str, str] | None = None
+) -> Iterator[Server]:
     # In a session of its own: Ctrl-C reaches this process alone, which then stops the server.
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, env=_environment(log.parent), stdout=output, stderr=output, start_new_session=True
+            command,
+            env=environment or _environment(log.parent),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         server = Server(port, process.pid, path)

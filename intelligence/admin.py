@@ -28,10 +28,13 @@ from intelligence.models import (
     FaceMatch,
     ImageIntelligence,
     KnownPerson,
+    ModelVersion,
+    ModelVersionEvent,
     PersonDistinction,
     SearchEncoding,
     TaskPause,
     UpkeepMark,
+    VectorErrand,
 )
 from intelligence.vocabulary import JobStatus
 
@@ -333,3 +336,19 @@ class UpkeepMarkAdmin(NoWrites, admin.ModelAdmin[UpkeepMark]):
 class SearchEncodingAdmin(NoWrites, admin.ModelAdmin[SearchEncoding]):
     list_display = ("created_at", "space", "model", "error")
     exclude = ("vector",)
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(NoWrites, admin.ModelAdmin[ModelVersion]):
+    list_display = ("task_type", "model", "state", "started_at")
+
+
+@admin.register(ModelVersionEvent)
+class ModelVersionEventAdmin(NoWrites, admin.ModelAdmin[ModelVersionEvent]):
+    list_display = ("at", "task_type", "model", "state", "by")
+    ordering = ("-pk",)
+
+
+@admin.register(VectorErrand)
+class VectorErrandAdmin(NoWrites, admin.ModelAdmin[VectorErrand]):
+    list_display = ("created_at", "kind", "taken_at", "ended_at", "error_message")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from intelligence import hints, worker_status
+from intelligence import hints, model_versions, worker_status
+from intelligence.model_versions import Progress, State
 from intelligence.models import STATUS_FIELDS, EntityJob, ImageIntelligence, TaskPause
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
 from intelligence.worker_status import WorkerStatus
@@ -35,9 +36,21 @@ class TaskFigures:
 
 
 @dataclass(frozen=True)
+class ModelFigures:
+    """Of a model whose vectors are kept."""
+
+    task: TaskType
+    model: str
+    state: str
+    progress: Progress | None
+    """Of one beside the current one."""
+
+
+@dataclass(frozen=True)
 class Figures:
     images: Mapping[str, int]
     tasks: tuple[TaskFigures, ...]
+    models: tuple[ModelFigures, ...]
     worker: WorkerStatus
     """Of the one that reads history; there is one in every installation, embedded or not."""
     workers: tuple[str, ...]
@@ -70,9 +83,41 @@ def read_figures() -> Figures:
             )
             for task in TaskType
         ),
+        models=read_models(),
         worker=worker_status.read(),
         workers=hints.workers(),
     )
+
+
+def read_models() -> tuple[ModelFigures, ...]:
+    """The current one of each task first."""
+    return tuple(
+        ModelFigures(
+            TaskType(each.task_type),
+            each.model,
+            each.state,
+            None if each.state == State.CURRENT else model_versions.progress(each),
+        )
+        for each in model_versions.kept()
+    )
+
+
+def model_in_words(figures: ModelFigures) -> str:
+    line = f"{figures.task}: {figures.model} ({figures.state})"
+    if (told := figures.progress) is None:
+        return line
+    line += f", {told.done} of {told.total} vectors"
+    parts = ((told.under_way, "under way"), (told.failed, "failed"))
+    return ", ".join([line, *(f"{number} {what}" for number, what in parts if number)])
+
+
+def model_as_json(figures: ModelFigures) -> dict[str, Any]:
+    return {
+        "task": figures.task.value,
+        "model": figures.model,
+        "state": figures.state,
+        "progress": figures.progress and {**asdict(figures.progress), "missing": figures.progress.missing},
+    }
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
@@ -91,6 +136,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
             }
             for each in figures.tasks
         },
+        "models": list(map(model_as_json, figures.models)),
         "worker": {
             "status": figures.worker.status.value,
             "last_heard": figures.worker.timestamp.isoformat(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, encoding, hints, presence, rows, runs, setbacks
+from intelligence import announce, encoding, errands, hints, presence, rows, runs, setbacks
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -136,6 +136,11 @@ def tell_capabilities(*_later: object) -> None:
 @shared_task
 def forget_encodings(*_later: object) -> None:
     encoding.forget_old()
+
+
+@shared_task
+def run_errands(*_later: object) -> None:
+    errands.run_waiting()
 
 
 @shared_task

@@ -57,7 +57,7 @@ class VectorAudit:
 
     def sweep(self) -> int:
         """Looks at the next span; answers how much was asked for again."""
-        self._finish_changes()
+        self.follow_changes()
         marks = self._marks()
         asked = 0
         for version in model_versions.kept():
@@ -130,7 +130,7 @@ class VectorAudit:
                     reembedding.go_back(version, batch[0])
         return len(lost)
 
-    def _finish_changes(self) -> None:
+    def follow_changes(self) -> None:
         """The rows decide; the alias and the collections follow."""
         for version in model_versions.kept().filter(state=State.CURRENT):
             store = self._store(version)

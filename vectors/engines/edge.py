@@ -140,6 +140,10 @@ class EdgeEngine:
         request = qdrant.CountRequest(exact=True, filter=_filter(filter))
         return self._keeper.shard(collection).read(lambda shard: shard.count(request))
 
+    def is_indexed(self, collection: str) -> bool:
+        """As far as it is worth it; searches are as fast as they get."""
+        return not (self._keeper.is_indexing() or self._keeper.shard(collection).wants_index())
+
     def close(self) -> None:
         self._keeper.close()
 

@@ -87,6 +87,9 @@ class Keeper(Generic[S]):
         with self._lock:
             self.folder().point_alias(alias, collection)
 
+    def is_indexing(self) -> bool:
+        return self._indexing is not None
+
     def close(self) -> None:
         if self._owner != os.getpid():
             return  # never opened; or a fork of the process that did, which has nothing of its own to close

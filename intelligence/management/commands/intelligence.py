@@ -67,6 +67,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{task.task}: {_in_words(task.images)}")
             for line in _details(task):
                 self.stdout.write(f"    {line}")
+        for model in found.models:
+            self.stdout.write(f"model of {figures.model_in_words(model)}")
 
     def _retry(self, options: dict[str, Any]) -> None:
         if not (options["failed"] or options["entity"] or options["error_like"]):

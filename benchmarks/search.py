@@ -1,0 +1,323 @@
+"""Measures searching by likeness, beside comparing the query with every vector (numpy, exact).
+
+The vectors are synthetic and clustered: 100 to a cluster on average, each the cluster's centre with noise of
+0.7 of its length, of length 1; queries are made like them, about clusters drawn at random. All in one run:
+
+  edge        the embedded engine in this process: writing all vectors and making the index, ten nearest of a
+              query alone and while another thread writes 16 vectors 20 times a second, how many of the truly
+              ten nearest are found, also with a filter that keeps one point in a hundred
+  open        a process of its own that opens the folder and answers its first query: time, and memory
+  server      the same through a Qdrant server, where QDRANT_TEST_URL names one (its memory is its own affair)
+  endpoint    `manage.py serve --no-worker` over the same folder and as many rows, asked over HTTP by one
+              client: /intelligence/entities/{id}/similar
+
+bare: the exact search of one query with numpy. The last line of the output is one JSON object. Compare
+ratios, not milliseconds, between machines and between days; the load of the machine is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Run as a script, Python looks for modules beside the script only.
+from benchmarks import rows, servers
+from benchmarks.clients import Call, Clients, Load
+from benchmarks.figures import Figure, Target, latencies, table
+from vectors import COLLECTIONS, Filter, Match, QdrantVectorStore, VectorKind, VectorPoint, VectorSettings
+from vectors.collections import CollectionSpec, ModelCollection
+from vectors.engines.base import VectorEngine
+from vectors.engines.edge import EdgeEngine
+
+MODEL = "synthetic"
+CLUSTER = 100
+NOISE = 0.7
+NEAREST = 10
+QUERIES = 300
+ONE_IN = 100
+FILTER = Filter(must=(Match("ancestor_ids", 7),))
+WRITTEN_AT_ONCE = 16
+WRITES_A_SECOND = 20
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass
+class Run:
+    vectors: Matrix
+    queries: Matrix
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        ids = np.arange(1, len(self.vectors) + 1)
+        self.kept = ids[ids % ONE_IN == 7]
+        self.exact_load, self.exact = _timed(self.queries, self._exactly)
+        self.exact_load_filtered, self.exact_filtered = _timed(self.queries, self._exactly_filtered)
+
+    def _exactly(self, query: Matrix) -> list[int]:
+        return [each + 1 for each in _nearest(self.vectors, query)]
+
+    def _exactly_filtered(self, query: Matrix) -> list[int]:
+        return [int(self.kept[each]) for each in _nearest(self.vectors[self.kept - 1], query)]
+
+
+def main() -> int:
+    options = _options()
+    if options.open:
+        return _open(options.open, options.dim)
+    began = time.monotonic()
+    load = os.getloadavg()[0]
+    run = Run(*_clustered(options.n, options.dim))
+    with tempfile.TemporaryDirectory(prefix="store-benchmark-", dir=options.folder) as name:
+        folder = Path(name)
+        servers.prepare(folder)
+        with _edge(folder) as engine:
+            _measure_engine(run, "edge", engine, _spec(options.dim), is_ready=_indexed(engine, options.dim))
+        _measure_opening(run, folder, options.dim)
+        _measure_server(run, options.dim)
+        _measure_endpoint(run, folder, options)
+    print(table(run.figures))
+    print(*run.notes, sep="\n")
+    summary = {
+        "n": options.n,
+        "dimension": options.dim,
+        "cpus": os.cpu_count(),
+        "load_before": round(load, 1),
+        "load_after": round(os.getloadavg()[0], 1),
+        "seconds": round(time.monotonic() - began),
+        "notes": run.notes,
+        "figures": [figure.as_json() for figure in run.figures],
+    }
+    print(json.dumps(summary))
+    return 0
+
+
+def _options() -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=100_000, help="vectors (%(default)s)")
+    parser.add_argument("--dim", type=int, default=512, help="of each (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="on whose disk to work")
+    parser.add_argument(
+        "--open", type=Path, help="measure only opening these vectors (for the benchmark itself)"
+    )
+    return parser.parse_args()
+
+
+def _clustered(number: int, dimension: int) -> tuple[Matrix, Matrix]:
+    generator = np.random.default_rng(0)
+    centres = _unit(generator.standard_normal((max(1, number // CLUSTER), dimension), dtype=np.float32))
+
+    def drawn(count: int) -> Matrix:
+        noise = generator.standard_normal((count, dimension), dtype=np.float32) * (NOISE / dimension**0.5)
+        return _unit(centres[generator.integers(len(centres), size=count)] + noise)
+
+    return drawn(number), drawn(QUERIES)
+
+
+def _unit(matrix: Matrix) -> Matrix:
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix
+
+
+def _nearest(vectors: Matrix, query: Matrix) -> list[int]:
+    scores = vectors @ query
+    best = np.argpartition(-scores, NEAREST)[:NEAREST]
+    return [int(each) for each in best]
+
+
+def _timed(queries: Matrix, ask: Callable[[Matrix], list[int]]) -> tuple[Load, list[list[int]]]:
+    ask(queries[0])
+    answers, seconds = [], []
+    start = time.monotonic()
+    for query in queries:
+        began = time.monotonic()
+        answers.append(ask(query))
+        seconds.append(time.monotonic() - began)
+    return Load(start, time.monotonic(), seconds), answers
+
+
+def _recall(found: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:
+    pairs = zip(found, exact, strict=True)
+    return 100 * statistics.fmean(len(set(mine) & set(truly)) / len(truly) for mine, truly in pairs)
+
+
+# --- An engine ---
+
+
+def _measure_engine(
+    run: Run, name: str, engine: VectorEngine, spec: CollectionSpec, *, is_ready: Callable[[], bool]
+) -> None:
+    store = QdrantVectorStore(engine, spec, lambda: MODEL)
+    began = time.monotonic()
+    for start in range(0, len(run.vectors), 5000):
+        store.upsert(_points(run.vectors[start : start + 5000], start + 1), model=MODEL)
+    written = time.monotonic()
+    while not is_ready():
+        time.sleep(0.2)
+    run.figures += [
+        Figure(f"{name}: all written", "s", written - began),
+        Figure(f"{name}: and indexed", "s", time.monotonic() - began),
+    ]
+    exact = run.exact_load
+
+    def search(query: Matrix) -> list[int]:
+        return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST)]
+
+    def filtered(query: Matrix) -> list[int]:
+        return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST, filter=FILTER)]
+
+    load, found = _timed(run.queries, search)
+    at_100_000 = len(run.vectors) <= 100_000
+    target = Target(2, of_ratio=False) if at_100_000 else None
+    run.figures += latencies(f"{name}: search", [load], [exact], target=target)
+    recall = Target(98, of_ratio=False, at_least=True)
+    run.figures.append(Figure(f"{name}: recall@10", "%", _recall(found, run.exact), 100, recall))
+    load, found = _timed(run.queries, filtered)
+    run.figures += latencies(f"{name}: search, 1 % kept", [load], [run.exact_load_filtered])
+    kept = _recall(found, run.exact_filtered)
+    run.figures.append(Figure(f"{name}: recall@10, 1 % kept", "%", kept, 100, recall))
+    with _writing(store, run):
+        load, _ = _timed(run.queries, search)
+    run.figures += latencies(f"{name}: search while writing", [load], [exact])
+
+
+def _points(vectors: Matrix, first: int) -> Iterator[VectorPoint]:
+    for number, vector in enumerate(vectors, first):
+        payload = {
+            "entity_id": number,
+            "md5": f"{number:032x}",
+            "hidden": 0,
+            "ancestor_ids": [number % ONE_IN],
+        }
+        yield VectorPoint(number, vector, payload)
+
+
+@contextmanager
+def _writing(store: QdrantVectorStore, run: Run) -> Iterator[None]:
+    """Writes over vectors that are there, so that what is found stays the same."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(1 / WRITES_A_SECOND):
+            first = random.randrange(len(run.vectors) - WRITTEN_AT_ONCE)
+            store.upsert(_points(run.vectors[first : first + WRITTEN_AT_ONCE], first + 1), model=MODEL)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def _spec(dimension: int, name: str = "") -> CollectionSpec:
+    clip = COLLECTIONS[VectorKind.CLIP]
+    return CollectionSpec(name or clip.name, dimension, clip.indexes)
+
+
+@contextmanager
+def _edge(folder: Path) -> Iterator[EdgeEngine]:
+    engine = EdgeEngine(folder / "store" / "vectors")
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _indexed(engine: EdgeEngine, dimension: int) -> Callable[[], bool]:
+    name = ModelCollection(_spec(dimension).name, MODEL, dimension).physical_name
+    return lambda: engine.is_indexed(name)
+
+
+def _measure_opening(run: Run, folder: Path, dimension: int) -> None:
+    command = [sys.executable, __file__, f"--dim={dimension}", f"--open={folder / 'store' / 'vectors'}"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    run.figures += [
+        Figure("open: until the first answer", "s", told["seconds"]),
+        Figure("open: memory it took", "MiB", told["mebibytes"], run.vectors.nbytes / 2**20),
+    ]
+
+
+def _open(folder: Path, dimension: int) -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.monotonic()
+    engine = EdgeEngine(folder)
+    store = QdrantVectorStore(engine, _spec(dimension), lambda: MODEL)
+    query = np.random.default_rng(1).standard_normal(dimension).astype(np.float32)
+    assert store.search(query, model=MODEL, limit=NEAREST)
+    seconds = time.monotonic() - began
+    for _ in range(QUERIES):
+        query = np.random.default_rng(1).standard_normal(dimension).astype(np.float32)
+        store.search(query, model=MODEL, limit=NEAREST)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    engine.close()
+    print(json.dumps({"seconds": seconds, "mebibytes": (after - before) / 1024}))
+    return 0
+
+
+def _measure_server(run: Run, dimension: int) -> None:
+    url = os.environ.get("QDRANT_TEST_URL")
+    if not url:
+        run.notes.append("server: left out, QDRANT_TEST_URL names none.")
+        return
+    from vectors.engines.server import ServerEngine  # noqa: PLC0415  (only where it is asked for)
+
+    engine = ServerEngine.create(VectorSettings(path=Path(), url=url, timeout_seconds=60))
+    spec = _spec(dimension, f"benchmark-{uuid.uuid4().hex}")
+    try:
+        _measure_engine(run, "server", engine, spec, is_ready=lambda: True)
+        run.notes.append("server: it indexes by itself, and may not have been through when it was searched.")
+    finally:
+        for name in engine.collections():
+            if name.startswith(spec.name):
+                engine.drop(name)
+        engine.close()
+
+
+# --- The endpoint ---
+
+
+def _measure_endpoint(run: Run, folder: Path, options: Namespace) -> None:
+    database = folder / "store" / "store.db"
+    rows.fill_store(database, first=1, last=options.n)
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "INSERT INTO intelligence_modelversion (task_type, model, state, asked_up_to, updated_at) "
+            "VALUES ('clip_embedding', ?, 'current', 0, '2026-01-01 00:00:00')",
+            (MODEL,),
+        )
+    connection.close()
+    drawn = random.Random(0).sample(range(2, options.n), QUERIES)
+    path = f"/intelligence/entities/%d/similar?limit={NEAREST}&score_threshold=0"
+    calls = [Call(path % number) for number in drawn]
+    with servers.store_alone(folder, CLIP_VECTOR_SIZE=str(options.dim)) as server, Clients(1) as clients:
+        clients.alone(server.port, calls[:10])
+        load = clients.alone(server.port, calls)
+        memory = server.memory() / 2**20
+    target = Target(10 if options.n <= 100_000 else 25, of_ratio=False)
+    run.figures += latencies("endpoint", [load], [run.exact_load], target=target)
+    run.figures.append(Figure("endpoint: the server's memory", "MiB", memory, run.vectors.nbytes / 2**20))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
