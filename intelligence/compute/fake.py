@@ -80,8 +80,8 @@ class FakeModels:
         return _unit(person + _LIKENESS_NOISE * own)
 
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector:
-        """A model of its own: what the first says, turned round another way."""
-        return np.roll(self.embed(task, picture), 1)
+        """A model of its own: what is nearest by the first need not be by this one."""
+        return _unit(np.square(self.embed(task, picture)))
 
     def embed_text(self, text: str) -> Vector:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -88,15 +88,27 @@ def test_bad_usage(wrong: tuple[str, ...]) -> None:
 
 
 def test_comparing(pipeline: Pipeline) -> None:
-    made = photos(pipeline)
+    made = photos(pipeline, 6)
     assert "no second model" in fails(3, "reembed", "--task", "clip", "--compare")
     reembed("--model", NEW)
     pipeline.work()
-    told = json.loads(reembed("--compare", "--json", "--neighbours", 3))
-    assert (told["compared"], told["overlap"]) == (4, 1.0)  # all three others, by both
-    assert told["current_score"] == pytest.approx(told["other_score"])  # the second turns the first round
-    told = json.loads(reembed("--compare", "--json", "--neighbours", 3, "--entity", *made[:2]))
-    assert (told["compared"], told["overlap"]) == (2, 1.0)
+    told = json.loads(reembed("--compare", "--json", "--neighbours", 5))
+    assert (told["compared"], told["overlap"]) == (6, 1.0)  # all the others, by both
+    assert told["current_score"] < told["other_score"]  # the second has no negative components
+    store = get_clip_store()
+    nearest = {pk: [_best(store, pk, model) for model in (OLD, NEW)] for pk in made}
+    same = sum(mine == others for mine, others in nearest.values())
+    assert 0 < same < len(made) == 6
+    told = json.loads(reembed("--compare", "--json", "--neighbours", 1))
+    assert told["overlap"] == pytest.approx(same / 6)
+    one = next(pk for pk, (mine, others) in nearest.items() if mine == others)
+    assert json.loads(reembed("--compare", "--json", "--neighbours", 1, "--entity", one))["overlap"] == 1
+
+
+def _best(store: QdrantVectorStore, pk: int, model: str) -> int:
+    hits = store.search_like(pk, limit=1, model=model)
+    assert hits
+    return hits[0].id
 
 
 def test_status_and_rebuild(pipeline: Pipeline) -> None:
