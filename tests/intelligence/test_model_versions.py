@@ -269,6 +269,17 @@ def test_a_result_for_a_dropped_model_leaves_no_trace(pipeline: Pipeline) -> Non
     assert all(row_of(pk).processing_status == ProcessingStatus.COMPLETED for pk in made)
 
 
+def test_a_job_that_was_written_down_while_its_model_was_dropped_leaves_no_trace(pipeline: Pipeline) -> None:
+    photos(pipeline)
+    model_versions.start(CLIP, NEW, by="Ada")
+    pipeline.dispatch()
+    ended = pipeline.run()
+    ModelVersion.objects.filter(model=NEW).update(state=State.DROPPED)
+    pipeline.finish(ended)
+    assert NEW not in get_clip_store().models()
+    assert set(EntityJob.objects.filter(model=NEW).values_list("status", flat=True)) == {JobStatus.DISCARDED}
+
+
 def test_a_result_under_the_wrong_name_is_refused(pipeline: Pipeline) -> None:
     """Compute says that another model made it than was asked for."""
     photos(pipeline)
