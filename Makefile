@@ -33,7 +33,7 @@ demo: $(READY) ## Try it on sample photos, or on yours: make demo PHOTOS=~/Pictu
 	$(BIN)/python manage.py demo $${PHOTOS:+"$$PHOTOS"}
 
 test: $(READY) ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 # In a database of its own, on the server that PGHOST, PGPORT and PGUSER name: by default the one on this machine.
 test-postgresql: $(READY) ## Run the tests that use the database once more, on PostgreSQL

@@ -49,6 +49,7 @@ def _isolate_environment() -> None:
     if not os.environ["DATABASE_URL"]:
         _keep_database_in_a_file(Path(server_dir))
     django.setup()  # conftests further down import models
+    del os.environ["DJANGO_SETTINGS_MODULE"]  # or the workers of xdist would load the settings before they are here
 
 
 def _keep_database_in_a_file(folder: Path) -> None:

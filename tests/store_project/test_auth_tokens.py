@@ -53,7 +53,7 @@ def test_the_bearer_is_kept_with_what_it_writes(service: TokenService) -> None:
         {"permissions": {READ: True}},
         {"permissions": [1]},
         {"exp": None},
-        {"exp": str(int(time.time()) + 600)},
+        {"exp": "9999999999"},
     ],
     ids=str,
 )
