@@ -20,7 +20,7 @@ import django
 import pytest
 from django.conf import settings
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.test import override_settings
 
 import vectors
@@ -49,7 +49,12 @@ def _isolate_environment() -> None:
     if not os.environ["DATABASE_URL"]:
         _keep_database_in_a_file(Path(server_dir))
     django.setup()  # conftests further down import models
-    del os.environ["DJANGO_SETTINGS_MODULE"]  # or the workers of xdist would load the settings before they are here
+    connections.settings["default"]["CONN_MAX_AGE"] = (
+        0  # threads of test servers end, and would leave theirs open
+    )
+    del os.environ[
+        "DJANGO_SETTINGS_MODULE"
+    ]  # or the workers of xdist would load the settings before they are here
 
 
 def _keep_database_in_a_file(folder: Path) -> None:

@@ -39,7 +39,7 @@ def main() -> int:
             name=name, **{key: quote(value, safe="") for key, value in server.items()}
         )
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-m", "database", *(sys.argv[1:] or TESTS)],
+            [sys.executable, "-m", "pytest", "-n", "auto", "-m", "database", *(sys.argv[1:] or TESTS)],
             env={**os.environ, "TEST_DATABASE_URL": url},
             check=False,
         ).returncode
@@ -47,13 +47,15 @@ def main() -> int:
 
 @contextmanager
 def own_database(connection: psycopg.Connection) -> Iterator[str]:
-    """A name that no other run uses. Django makes the database itself, with `test_` before the name."""
+    """A name that no other run uses. Django makes the databases: `test_`, the name, and the worker's."""
     name = f"store_{os.getpid()}"
     try:
         yield name
     finally:
-        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        connection.execute(statement.format(sql.Identifier(f"test_{name}")))
+        made = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        for (database,) in connection.execute(made, [f"test_{name}"]).fetchall():
+            statement = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(statement.format(sql.Identifier(database)))
 
 
 if __name__ == "__main__":
