@@ -21,6 +21,8 @@ from intelligence import redo
 from intelligence.error_classes import ERROR_CLASSES, OTHER, condition_of
 from intelligence.figures import read_figures
 from intelligence.models import (
+    DuplicateCandidate,
+    DuplicatePair,
     EntityJob,
     EntitySyncState,
     Face,
@@ -352,3 +354,15 @@ class ModelVersionEventAdmin(NoWrites, admin.ModelAdmin[ModelVersionEvent]):
 @admin.register(VectorErrand)
 class VectorErrandAdmin(NoWrites, admin.ModelAdmin[VectorErrand]):
     list_display = ("created_at", "kind", "taken_at", "ended_at", "error_message")
+
+
+@admin.register(DuplicateCandidate)
+class DuplicateCandidateAdmin(NoWrites, admin.ModelAdmin[DuplicateCandidate]):
+    list_display = ("entity_id", "group", "hidden", "model")
+    show_full_result_count = False
+
+
+@admin.register(DuplicatePair)
+class DuplicatePairAdmin(NoWrites, admin.ModelAdmin[DuplicatePair]):
+    list_display = ("first", "second", "score")
+    show_full_result_count = False

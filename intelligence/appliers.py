@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 
 from entities.storage import EntityStorageService
-from intelligence import crops
+from intelligence import crops, marks
 from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetectionResult, JobResult
 from intelligence.facts import ImageFacts, image_facts
 from intelligence.forget import Forgetter
@@ -37,6 +37,7 @@ class ImageEmbeddingApplier:
 
     def apply(self, completed: Sequence[Completed]) -> None:
         _upsert(self.store, completed, _point_of_image)
+        marks.note(job.entity_id for job, _ in completed)  # its near-duplicates are to be looked for
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from intelligence.compute.base import ComputeClient, StartJobs
 from intelligence.encoder import QueryEncoder
 from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
+from intelligence.near_duplicates import DuplicateKeeper
 from intelligence.polling import JobPoller
 from intelligence.reconcile import MInsightProcessor
 from intelligence.reembedding import Reembedding
@@ -85,7 +86,7 @@ class IntelligenceProcessingService:
             ),
             sweeper=Sweeper(client, jobs, processor, reembedding),
             poller=JobPoller(client),
-            upkeep=Upkeep(clip, dino, face),
+            upkeep=Upkeep(clip, dino, face, DuplicateKeeper(dino)),
             reembedding=reembedding,
             audit=VectorAudit(models),
             encoder=QueryEncoder(client, storage),

@@ -1,5 +1,5 @@
 """What is kept of images beside their rows, brought up to what the database says: the payload of their
-vectors, which searches filter on.
+vectors, which searches filter on, and the groups of near-duplicates.
 
 One transaction at a time does it, under a lock: two that have read at different moments never overwrite each
 other. Everything is compared before it is written, so that running it twice writes nothing.
@@ -19,6 +19,7 @@ from entities.models import Entity
 from intelligence import marks
 from intelligence.facts import ImageFacts, image_facts
 from intelligence.models import EntitySyncState, ImageIntelligence, UpkeepMark
+from intelligence.near_duplicates import DuplicateKeeper
 from vectors import Filter, HasId, MatchAny, QdrantVectorStore, Record
 from vectors.validation import cleaned_payload
 
@@ -37,6 +38,7 @@ class Upkeep:
     clip: QdrantVectorStore
     dino: QdrantVectorStore
     face: QdrantVectorStore
+    duplicates: DuplicateKeeper
 
     def follow_marks(self, seconds: float = MARKS_SECONDS) -> bool:
         """True where some are left: the time was too short for them."""
@@ -76,12 +78,16 @@ class Upkeep:
 
     def _bring_up(self, entity_ids: Collection[int]) -> None:
         facts = image_facts(entity_ids)
+        contents: dict[int, str] = {}
         if facts:
             owners = Filter(must=(HasId(frozenset(facts)),))
             for store in (self.clip, self.dino):
-                _correct(store, list(store.scroll(owners)), facts, ImageFacts.payload)
+                records = list(store.scroll(owners))
+                contents = {record.id: record.payload.get("md5", "") for record in records}  # dino's stay
+                _correct(store, records, facts, ImageFacts.payload)
             faces = self.face.scroll(Filter(must=(MatchAny("entity_id", tuple(sorted(facts))),)))
             _correct(self.face, list(faces), facts, lambda of: {"hidden": of.hidden})
+        self.duplicates.follow(entity_ids, facts, contents)
 
 
 def _correct(

@@ -10,7 +10,16 @@ from django.contrib.auth.models import User
 
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
-from intelligence.models import Face, FaceMatch, KnownPerson, SearchEncoding
+from intelligence import capabilities
+from intelligence.capabilities import ModelFacts
+from intelligence.models import (
+    DuplicateCandidate,
+    DuplicatePair,
+    Face,
+    FaceMatch,
+    KnownPerson,
+    SearchEncoding,
+)
 from intelligence.vocabulary import JobStatus, TaskType
 from tests.factories import (
     make_collection,
@@ -46,6 +55,14 @@ class Populated:
         angles: dict[Any, float] = {photo: 5.0 * number for number, photo in enumerate(self.photos)}
         put("clip", angles)
         put("dino", angles)
+        group = self.photos[0].pk
+        for photo in self.photos:
+            DuplicateCandidate.objects.create(
+                entity_id=photo.pk, md5=photo.md5 or "", model="model", hidden=False, group=group
+            )
+        first, second = (photo.pk for photo in self.photos)
+        DuplicatePair.objects.create(first=first, second=second, score=0.99)
+        capabilities.tell({"model": ModelFacts(understands_text=True, near_duplicates_from=0.9)})
         put("face", {face: 5.0 * number for number, face in enumerate(self.faces)})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.urls import URLPattern, re_path
 from rest_framework.viewsets import ViewSet
 
+from intelligence.api.duplicate_views import DuplicateViewSet
 from intelligence.api.face_views import FaceViewSet
 from intelligence.api.people_views import KnownPersonViewSet
 from intelligence.api.search_views import SearchViewSet
@@ -31,6 +32,7 @@ def _both(path: str, views: type[ViewSet], name: str, **actions: Any) -> Iterato
 
 
 urlpatterns = [
+    _route("intelligence/duplicates", DuplicateViewSet, "duplicates", get="groups"),
     _route("intelligence/search", SearchViewSet, "search", get="find", post="by_picture"),
     _route(f"intelligence/{ENTITY}", EntityIntelligenceViewSet, "entity-intelligence", get="retrieve"),
     *_both(f"{ENTITY}/faces", EntityIntelligenceViewSet, "entity-faces", get="faces"),

@@ -36,7 +36,7 @@ from tests.populated import Populated, look_at_searches, populate
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
 SMALL = 2**32
-NEEDS_VECTORS = re.compile(r"embedding|similar|search|^/faces/\{face_id\}$")
+NEEDS_VECTORS = re.compile(r"embedding|similar|search|duplicates|^/faces/\{face_id\}$")
 NOT_IMPLEMENTED = 501
 
 schema = schemathesis.openapi.from_wsgi("/api/schema", application)
