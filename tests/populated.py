@@ -57,11 +57,11 @@ class Populated:
         put("dino", angles)
         group = self.photos[0].pk
         for photo in self.photos:
-            DuplicateCandidate.objects.create(
+            DuplicateCandidate.objects.get_or_create(
                 entity_id=photo.pk, md5=photo.md5 or "", model="model", hidden=False, group=group
             )
         first, second = (photo.pk for photo in self.photos)
-        DuplicatePair.objects.create(first=first, second=second, score=0.99)
+        DuplicatePair.objects.get_or_create(first=first, second=second, score=0.99)
         capabilities.tell({"model": ModelFacts(understands_text=True, near_duplicates_from=0.9)})
         put("face", {face: 5.0 * number for number, face in enumerate(self.faces)})
 
