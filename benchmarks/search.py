@@ -186,6 +186,8 @@ def _measure_engine(
     def filtered(query: Matrix) -> list[int]:
         return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST, filter=FILTER)]
 
+    load, _ = _timed(run.queries, search)
+    run.figures += latencies(f"{name}: search, the index just made", [load], [exact])
     load, found = _timed(run.queries, search)
     at_100_000 = len(run.vectors) <= 100_000
     target = Target(2, of_ratio=False) if at_100_000 else None
