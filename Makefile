@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline chaos guards clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,15 @@ bench-api: $(READY) ## Measure the API beside a bare DRF project: a few minutes,
 
 bench-search: $(READY) ## Measure searches over 100,000 vectors beside comparing with each: some minutes
 	$(BIN)/python benchmarks/search.py
+
+bench-pipeline: $(READY) ## Measure what an image costs between upload and results: a few minutes
+	$(BIN)/python benchmarks/pipeline.py
+
+chaos: $(READY) ## Kill workers, lose and double messages, then look whether all is right (CHAOS="--minutes 10")
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
+guards: $(READY) ## Break each guard of the pipeline in a copy and see its test fail
+	$(BIN)/python -m tests.guards
 
 clean: ## Remove .venv and the caches; the data stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

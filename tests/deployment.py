@@ -114,7 +114,7 @@ def deployed(folder: Path) -> Iterator[Deployment]:
             "CELERY_BROKER_URL": stack.enter_context(_broker()),
             "CL_SERVER_DIR": str(server_dir),
             "COMPUTE_BACKEND": "fake",
-            "DATABASE_URL": stack.enter_context(_database()),
+            "DATABASE_URL": stack.enter_context(own_database()),
             "ENV_FILE": "",
             "LOG_LEVEL": "WARNING",
             "QDRANT_URL": stack.enter_context(qdrant_service.running()),
@@ -130,8 +130,9 @@ def deployed(folder: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
-def _database() -> Iterator[str]:
-    name = f"store_chaos_{os.getpid()}_{random.randrange(10**6)}"
+def own_database() -> Iterator[str]:
+    """The URL of a new one, which is dropped at the end."""
+    name = f"store_{os.getpid()}_{random.randrange(10**6)}"
     with psycopg.connect(f"{POSTGRESQL}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from entities.models import Entity
-from intelligence import hints, processing, runs, tasks
+from intelligence import hints, processing, rows, runs, tasks
 from intelligence.compute.base import EmbeddingResult, JobReport, JobState, UnknownJobError
 from intelligence.models import EntityJob
 from intelligence.setbacks import give_up
@@ -53,6 +53,12 @@ def test_an_image_whose_run_has_died_is_started_alone(queued: list[EntityJob]) -
 
     assert {suspect} in batches
     assert sum(suspect in batch for batch in batches) == 1
+
+
+def test_another_delivery_of_the_same_ids_runs_nothing(pipeline: Pipeline, queued: list[EntityJob]) -> None:
+    job_ids = [job.job_id or "" for job in queued]
+    assert len(rows.claim_for_run(job_ids)) == 8
+    assert rows.claim_for_run(job_ids) == []
 
 
 def test_results_do_not_wait_for_those_of_slow_images(

@@ -1,0 +1,145 @@
+"""Breaks each guard of the pipeline on purpose, in a copy, and sees the test that is named for it fail.
+
+    python -m tests.guards
+
+Needs PostgreSQL on 127.0.0.1 for the first. Exit code 0: every guard has a test that notices its loss.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from store_project.config import BASE_DIR
+from tests.deployment import own_database
+
+
+@dataclass(frozen=True)
+class Guard:
+    name: str
+    file: str
+    line: str
+    broken: str
+    test: str
+    on_postgresql: bool = False
+
+
+PIPELINE = "tests/intelligence/test_pipeline.py"
+GUARDS = [
+    Guard(
+        "the cursor waits for open transactions",
+        "intelligence/reconcile.py",
+        'if connection.vendor != "postgresql":',
+        "if True:",
+        "tests/intelligence/test_commit_order.py::test_what_commits_late_is_not_passed_over",
+        on_postgresql=True,
+    ),
+    Guard(
+        "the cursor moves with the work, not before it",
+        "intelligence/reconcile.py",
+        "self._apply(_last_of_each_entity(changes), Priority.UPLOAD)",
+        "pass",
+        "tests/intelligence/test_reconcile.py::test_it_works",
+    ),
+    Guard(
+        "a result of older content is not wanted",
+        "intelligence/callbacks.py",
+        "and content.get(job.entity_id) == job.md5",
+        "",
+        f"{PIPELINE}::test_a_result_of_older_content_leaves_no_trace",
+    ),
+    Guard(
+        "only a live job, and the same, is moved",
+        "intelligence/rows.py",
+        'if ids.get(job.pk, "") == job.job_id',
+        "if True",
+        "tests/intelligence/test_remote_pipeline.py::test_late_news_of_a_job_that_was_handed_in_again",
+    ),
+    Guard(
+        "a run is claimed by one worker",
+        "intelligence/rows.py",
+        "filter(job_id__in=list(job_ids), status=JobStatus.QUEUED)",
+        "filter(job_id__in=list(job_ids))",
+        "tests/intelligence/test_batches.py::test_another_delivery_of_the_same_ids_runs_nothing",
+    ),
+    Guard(
+        "the vector is written before the status",
+        "intelligence/callbacks.py",
+        "self.appliers[task].apply(of_task)",
+        "transaction.on_commit(partial(self.appliers[task].apply, of_task))",
+        f"{PIPELINE}::test_a_store_that_is_away_changes_nothing",
+    ),
+    Guard(
+        "attempts are capped",
+        "intelligence/sweeps.py",
+        "if job.attempts >= self.jobs.max_attempts:",
+        "if False:",
+        f"{PIPELINE}::test_an_image_that_kills_its_worker_is_given_up",
+    ),
+    Guard(
+        "an image is completed only when its faces are",
+        "intelligence/rows.py",
+        "return row.face_detection_status == JobStatus.FAILED or faces in ENDED",
+        "return True",
+        "tests/intelligence/test_dispatch.py::test_resume_sends_what_waited",
+    ),
+    Guard(
+        "what was found on older content is forgotten",
+        "intelligence/reconcile.py",
+        "self._forget([change.id for change in new_content if change.id in known])",
+        "ImageIntelligence.objects.filter(pk__in=[change.id for change in new_content]).delete()",
+        "tests/intelligence/test_reconcile.py::test_new_content_forgets_what_was_found_on_the_old",
+    ),
+]
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="store-guards-") as name:
+        copy = Path(name) / "store"
+        _copy_to(copy)
+        missed = [guard for guard in GUARDS if not _is_noticed(guard, copy)]
+    for guard in missed:
+        print(f"NOT NOTICED: {guard.name} ({guard.test})")
+    print(f"{len(GUARDS) - len(missed)} of {len(GUARDS)} broken guards were noticed")
+    return 1 if missed else 0
+
+
+def _copy_to(copy: Path) -> None:
+    left_out = shutil.ignore_patterns(".*", "data", "demo-data", "__pycache__")
+    shutil.copytree(BASE_DIR, copy, ignore=left_out)
+
+
+def _is_noticed(guard: Guard, copy: Path) -> bool:
+    file = copy / guard.file
+    whole = file.read_text()
+    assert whole.count(guard.line) == 1, f"{guard.file} has no single {guard.line!r}"
+    file.write_text(whole.replace(guard.line, guard.broken))
+    try:
+        status = _run(guard, copy)
+    finally:
+        file.write_text(whole)
+    print(f"{guard.name}: {'noticed' if status == 1 else f'pytest ended with {status}'}", flush=True)
+    return status == 1  # "tests failed", not "could not run"
+
+
+def _run(guard: Guard, copy: Path) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", guard.test]
+    if not guard.on_postgresql:
+        return _pytest(command, copy, {})
+    with own_database() as url:
+        return _pytest([*command, "--create-db"], copy, {"TEST_DATABASE_URL": url})
+
+
+def _pytest(command: list[str], copy: Path, env: dict[str, str]) -> int:
+    # The tests choose their settings themselves; importing the Celery app has named them here.
+    own = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    return subprocess.run(command, cwd=copy, env={**own, **env}, check=False, capture_output=True).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
