@@ -32,6 +32,12 @@ def chosen(settings: Settings, tmp_path: Path) -> VectorSettings:
     return chosen
 
 
+@pytest.fixture(autouse=True)
+def _by_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app above chooses models by its database; here the alias alone does."""
+    monkeypatch.setattr("vectors.stores._choose", None)
+
+
 def test_each_store_has_its_collection_and_dimension() -> None:
     for store, dimension in ((get_clip_store(), 512), (get_dino_store(), 384), (get_face_store(), 512)):
         store.upsert([VectorPoint(dimension, np.ones(dimension, dtype=np.float32))], model="m")

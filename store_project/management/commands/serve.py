@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -19,6 +20,8 @@ from store_project import accounts
 from store_project.web import make_server
 
 logger = logging.getLogger(__name__)
+
+OVERDUE_SECONDS = 20
 
 
 class Command(BaseCommand):
@@ -52,6 +55,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Store is at http://{host}:{port}/ (Ctrl-C stops it)")
         stopping.wait()
         self.stdout.write("Stopping ...")
+        # Whatever hangs then, even one that holds the interpreter: it is named, and the process ends.
+        faulthandler.dump_traceback_later(grace + OVERDUE_SECONDS, exit=True)
         server.stop()
         if runtime is not None and not runtime.stop():
             self.stdout.flush()
