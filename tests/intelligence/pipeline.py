@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from entities.versions import History
 from intelligence import rows
 from intelligence.compute.fake import FakeComputeClient
-from intelligence.models import EntityJob, ImageIntelligence
+from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
 from intelligence.processing import IntelligenceProcessingService
 from intelligence.vocabulary import TaskType
+from tests.processes import wait_until
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,16 @@ class Pipeline:
 
     def reconcile(self) -> int:
         return self.processing.processor.reconcile()
+
+    def catch_up(self) -> None:
+        """Until the watermark is at the end: PostgreSQL waits for open transactions, of other databases too."""
+        newest = History.objects.latest("history_id").history_id
+
+        def is_there() -> bool:
+            self.reconcile()
+            return EntitySyncState.objects.get().last_version == newest
+
+        wait_until(is_there)
 
     def dispatch(self) -> int:
         return self.processing.jobs.dispatch() + self.processing.reembedding.dispatch()

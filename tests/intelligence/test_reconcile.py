@@ -35,7 +35,7 @@ def test_it_works(pipeline: Pipeline) -> None:
     assert (row.md5, row.image_path) == (photo.md5, photo.file_path)
     assert row.processing_status == ProcessingStatus.PENDING
     assert row.version == photo.history.get().history_id
-    pipeline.reconcile()  # PostgreSQL moves the watermark only now: no transaction of that time is left
+    pipeline.catch_up()
     assert EntitySyncState.objects.get().last_version == row.version
 
 

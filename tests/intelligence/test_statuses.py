@@ -378,7 +378,7 @@ def test_statuses_of_what_is_gone_are_taken_back(pipeline: Pipeline) -> None:
     trash(trashed)
     remove(removed)
     assert clear(clearing) == []  # an earlier version may still come: reconciliation knows when none can
-    pipeline.reconcile()
+    pipeline.catch_up()
     assert sorted(clear(clearing)) == [trashed.pk, removed.pk]
     assert clear(clearing) == []
     assert statuses.read([stays.pk])[stays.pk] is not None
