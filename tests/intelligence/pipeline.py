@@ -22,8 +22,8 @@ class Pipeline:
         return self.processing.processor.reconcile()
 
     def catch_up(self) -> None:
-        """Until the watermark is at the end: PostgreSQL waits for open transactions, of other databases too."""
-        newest = History.objects.latest("history_id").history_id
+        """Until the watermark is at the end: it waits for open transactions, of other databases too."""
+        newest: int = History.objects.latest("history_id").history_id
 
         def is_there() -> bool:
             self.reconcile()
