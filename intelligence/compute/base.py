@@ -97,10 +97,15 @@ class ModelInfo:
 
     name: str
     dimension: int | None = None  # of its vectors; None for a detector
-    recognises_people: bool = False
+    same_person_from: float | None = None
+    """The cosine from which two good crops show one person; None: it recognises nobody."""
     understands_text: bool = False
     near_duplicates_from: float | None = None
     """The cosine from which two images are copies of one, measured for this model; None: nobody has."""
+
+    @property
+    def recognises_people(self) -> bool:
+        return self.same_person_from is not None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class FakeModels:
         return ModelInfo(
             name=f"fake{generation}-{task.removesuffix('_embedding')}-{dimension}",
             dimension=dimension,
-            recognises_people=task is TaskType.FACE_EMBEDDING,
+            same_person_from=0.5 if task is TaskType.FACE_EMBEDDING else None,
             understands_text=task is TaskType.CLIP_EMBEDDING and generation == _FIRST,
             near_duplicates_from=0.9 if task is TaskType.DINO_EMBEDDING else None,
         )

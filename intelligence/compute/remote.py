@@ -69,6 +69,9 @@ _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NOT_NOW = (429, 502, 503, 504)
 _CRASHED = 500
 _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_SAME_PERSON_FROM = 0.7
+"""The cosine by which clients of the existing system match people; the service itself states none."""
+
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
@@ -471,14 +474,14 @@ def _unknown(job_id: str) -> UnknownJobError:
 
 
 def _models(settings: ComputeSettings, name: str) -> dict[TaskType, ModelInfo]:
-    def embeds(kind: str, dimension: int, **can: bool) -> ModelInfo:
-        return ModelInfo(name=f"{name}-{kind}-{dimension}", dimension=dimension, **can)
+    def embeds(kind: str, dimension: int, same_person_from: float | None = None) -> ModelInfo:
+        return ModelInfo(f"{name}-{kind}-{dimension}", dimension, same_person_from)
 
     return {
         TaskType.FACE_DETECTION: ModelInfo(f"{name}-faces"),
         TaskType.CLIP_EMBEDDING: embeds("clip", settings.clip_dimension),
         TaskType.DINO_EMBEDDING: embeds("dino", settings.dino_dimension),
-        TaskType.FACE_EMBEDDING: embeds("face", settings.face_dimension, recognises_people=True),
+        TaskType.FACE_EMBEDDING: embeds("face", settings.face_dimension, _SAME_PERSON_FROM),
     }
 
 

@@ -32,6 +32,13 @@ _NORMALISATIONS = {
     FaceFamily.IMAGENET: Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), scale=1 / 255),
 }
 
+_SAME_PERSON_FROM = {
+    FaceFamily.ARCFACE: 0.5,  # Immich's largest distance, 0.5
+    FaceFamily.SFACE: 0.363,  # OpenCV's own, at which LFW was measured
+    FaceFamily.IMAGENET: 0.5,  # same person from 0.53, others up to 0.47, on 36 faces
+}
+"""Cosines."""
+
 _LOOKED_THROUGH = 8
 """ArcFace exports that subtract and multiply among so many first operators normalise by themselves."""
 
@@ -42,6 +49,7 @@ class FaceEmbedder:
     def __init__(self, session: ModelSession, family: FaceFamily) -> None:
         self._session = session
         self._normalisation = _NORMALISATIONS[family]
+        self.same_person_from = _SAME_PERSON_FROM[family]
         first = session.file.graph.operators[:_LOOKED_THROUGH]
         if family is FaceFamily.ARCFACE and {"Sub", "Mul"} <= set(first):
             self._normalisation = _RAW

@@ -131,7 +131,10 @@ class OnnxModels:
             models[TaskType.FACE_DETECTION] = ModelInfo(self._detector.name)
         if self._faces:
             models[TaskType.FACE_EMBEDDING] = _info(
-                self._faces, settings.face_dimension, "FACE_VECTOR_SIZE", recognises_people=True
+                self._faces,
+                settings.face_dimension,
+                "FACE_VECTOR_SIZE",
+                same_person_from=self._faces.engine.same_person_from,
             )
         if self._clip:
             models[TaskType.CLIP_EMBEDDING] = _info(
@@ -150,7 +153,7 @@ def _info(
     asked: int,
     setting: str,
     *,
-    recognises_people: bool = False,
+    same_person_from: float | None = None,
     understands_text: bool = False,
 ) -> ModelInfo:
     """Where the file leaves its dimension open, the settings are believed; each result is checked."""
@@ -160,7 +163,7 @@ def _info(
             f"{model.name} gives {given} dimensions, the settings ask for {asked}: set {setting}={given}."
         )
         raise ComputeError(message, permanent=True)
-    return ModelInfo(model.name, given, recognises_people, understands_text)
+    return ModelInfo(model.name, given, same_person_from, understands_text)
 
 
 def _detector(
