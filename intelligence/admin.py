@@ -342,7 +342,7 @@ class SearchEncodingAdmin(NoWrites, admin.ModelAdmin[SearchEncoding]):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(NoWrites, admin.ModelAdmin[ModelVersion]):
-    list_display = ("task_type", "model", "state", "started_at")
+    list_display = ("task_type", "model", "dimension", "state", "started_at")
 
 
 @admin.register(ModelVersionEvent)

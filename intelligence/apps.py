@@ -13,6 +13,6 @@ class IntelligenceConfig(AppConfig):
         from intelligence import model_versions, receivers  # noqa: PLC0415
         from intelligence.api.intelligence_data import ENTITY_EXTENSION  # noqa: PLC0415
 
-        choose_models_by(model_versions.current_model)
+        choose_models_by(model_versions.current_model, model_versions.dimension)
         receivers.connect()
         extensions.register(ENTITY_EXTENSION)

@@ -18,6 +18,10 @@ ELSEWHERE = (
     "A compute service looks at images here, and it cannot be asked about a search. Search by an image of "
     "the store instead."
 )
+NOT_OFFERED = (
+    "Searches read vectors of the model {model}, which the workers do not offer any more: give it back to "
+    "them, or switch to another one (manage.py reembed)."
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class QueryEncoder:
     def _result(self, row: SearchEncoding) -> EmbeddingResult:
         if not isinstance(self.client, SpoolComputeClient):
             raise ComputeError(ELSEWHERE)
+        if row.model and row.model not in self.client.capabilities().offered(TASKS[row.space]):
+            raise ComputeError(NOT_OFFERED.format(model=row.model))
         if row.file_path:
             path = self.storage.resolve(row.file_path)
             return self.client.embed_picture(TASKS[row.space], path, row.model)

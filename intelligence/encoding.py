@@ -43,7 +43,7 @@ class UnusablePictureError(ValueError):
     """The picture is the reason."""
 
 
-def vector_of_text(text: str) -> QueryVector:
+def vectors_of_text(text: str) -> list[QueryVector]:
     """Raises CannotEncodeError."""
     model = STORES["clip"]().current_model() or ""
     told = capabilities.read(model)
@@ -55,7 +55,7 @@ def vector_of_text(text: str) -> QueryVector:
     [row] = _answers([key])
     if row.error:
         raise CannotEncodeError(row.error)
-    return _query_vector(row)
+    return [_query_vector(row)]
 
 
 def vectors_of_picture(file_path: str, spaces: Iterable[str]) -> list[QueryVector]:

@@ -44,6 +44,12 @@ def current_model(kind: VectorKind) -> str | None:
     return found.values_list("model", flat=True).first()
 
 
+def dimension(kind: VectorKind, model: str) -> int | None:
+    """None where the model did not tell."""
+    found = ModelVersion.objects.filter(task_type=TASKS[kind], model=model)
+    return found.values_list("dimension", flat=True).first()
+
+
 def kept() -> QuerySet[ModelVersion]:
     """The current one first."""
     return ModelVersion.objects.exclude(state=State.DROPPED).order_by("task_type", "state")
@@ -60,18 +66,19 @@ def of_task(task: TaskType) -> tuple[ModelVersion | None, ModelVersion | None]:
 
 
 @transaction.atomic
-def adopt(task: TaskType, model: str, *, by: str) -> None:
+def adopt(task: TaskType, model: str, *, dimension: int | None, by: str) -> None:
     """The first ever: what there is already counts as its own."""
     locks.hold(LOCK)
     if of_task(task)[0] is None:
         version, _ = ModelVersion.objects.get_or_create(task_type=task, model=model)
+        version.dimension = dimension
         _become(version, State.CURRENT, by)
 
 
 @transaction.atomic
-def start(task: TaskType, model: str, *, by: str | None) -> bool:
-    """Has all images looked at with this model too. Where that has begun already, what has failed is asked
-    for once more; then False is answered.
+def start(task: TaskType, model: str, *, by: str | None, dimension: int | None = None) -> bool:
+    """Has all images looked at with this model too, whose vectors have so many dimensions. Where that has
+    begun already, what has failed is asked for once more; then False is answered.
     """
     locks.hold(LOCK)
     current, other = of_task(task)
@@ -86,7 +93,7 @@ def start(task: TaskType, model: str, *, by: str | None) -> bool:
         _look_again(other)
         return False
     version, _ = ModelVersion.objects.get_or_create(task_type=task, model=model)
-    version.started_at = timezone.now()
+    version.started_at, version.dimension = timezone.now(), dimension
     _look_again(version)
     _become(version, State.FILLING, by)
     return True

@@ -290,6 +290,9 @@ class ModelVersion(models.Model):
     task_type = models.CharField(max_length=32, choices=choices(TaskType))
     model = models.CharField(max_length=255)
     state = models.CharField(max_length=16, choices=State.choices)
+    dimension = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of its vectors. Empty: as it is configured."
+    )
     started_at = models.DateTimeField(
         null=True, blank=True, help_text="Older jobs of this model brought vectors that were dropped since."
     )

@@ -19,6 +19,7 @@ from vectors import (
     Filter,
     Hit,
     Match,
+    ModelMismatchError,
     QdrantVectorStore,
     get_clip_store,
     get_dino_store,
@@ -126,7 +127,7 @@ def vectors_of(entity_id: int, spaces: Sequence[str]) -> list[QueryVector]:
 
 
 def search(
-    queries: Sequence[QueryVector],
+    ask: Callable[[], Sequence[QueryVector]],
     *,
     narrowing: Narrowing,
     min_score: float | None,
@@ -135,13 +136,21 @@ def search(
     entities: EntityQuerySet,
     leave_out: frozenset[int] = frozenset(),
 ) -> SearchPage:
-    """Best first. `min_score` is the least cosine that counts, in each space."""
+    """Best first. `min_score` is the least cosine that counts, in each space. `ask` gives vectors of the
+    models that are read; it is called once more where another one is by the time they are compared.
+    """
     wanted = page * page_size + 1
-    depth = wanted if len(queries) == 1 else FUSED_DEPTH
-    lists = [
-        _Search(STORES[query.space](), query, narrowing, min_score, leave_out).best(depth)
-        for query in queries
-    ]
+
+    def ranked() -> tuple[Sequence[QueryVector], list[dict[int, float]]]:
+        queries = ask()
+        depth = wanted if len(queries) == 1 else FUSED_DEPTH
+        searches = [_Search(STORES[each.space](), each, narrowing, min_score, leave_out) for each in queries]
+        return queries, [each.best(depth) for each in searches]
+
+    try:
+        queries, lists = ranked()
+    except ModelMismatchError:
+        queries, lists = ranked()
     order = _ordered(lists)
     shown = dict(islice(order.items(), wanted - 1 - page_size, wanted - 1))
     told = _reasons(queries, lists, shown)

@@ -43,15 +43,12 @@ class WantedModels:
         return [version for versions in self._kept().values() for version in versions[1:]]
 
     def begin(self, task: TaskType, model: str, *, by: str | None) -> bool:
-        """As model_versions.start, for a model that compute offers and whose vectors fit."""
+        """As model_versions.start, for a model that compute offers."""
         self.wanted()  # the current one is written down first
         offered = self.client.capabilities().offered(task)
         if model not in offered:
             raise VersionError(f"Compute does not offer {model!r} for {task}, only {', '.join(offered)}.")
-        has, needs = offered[model].dimension, self.stores[task].dimension
-        if has != needs:
-            raise VersionError(f"The vectors of {model} have {has} dimensions, but {needs} are configured.")
-        return model_versions.start(task, model, by=by)
+        return model_versions.start(task, model, dimension=offered[model].dimension, by=by)
 
     def params(self, task: TaskType, model: str) -> dict[str, object]:
         """What a job says to be done with this model."""
@@ -70,11 +67,13 @@ class WantedModels:
 
     def _begin(self, task: TaskType) -> str:
         """None that compute offers is kept: then it is the one that compute names first."""
-        model = self.client.capabilities().models[task].name
+        info = self.client.capabilities().models[task]
+        model, dimension = info.name, info.dimension
         current, other = model_versions.of_task(task)
         if current is None:
             there = self.stores[task].alias_model()  # of a store that is older than the rows
-            model_versions.adopt(task, there or model, by=BY_CONFIGURATION)
+            has = self.stores[task].models().get(there) if there else dimension
+            model_versions.adopt(task, there or model, dimension=has, by=BY_CONFIGURATION)
             if there in (None, model):
                 return model
         logger.warning(
@@ -83,5 +82,5 @@ class WantedModels:
         with suppress(VersionError):  # another worker has done it meanwhile
             if other is not None:
                 model_versions.drop(task, model=other.model, by=BY_CONFIGURATION)
-            model_versions.start(task, model, by=BY_CONFIGURATION)
+            model_versions.start(task, model, dimension=dimension, by=BY_CONFIGURATION)
         return model

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from intelligence.compute.base import (
-    ComputeClient,
-    ComputeError,
-    ComputeSettings,
-    ServiceSettings,
-    StartJobs,
-)
+from intelligence.compute.base import ComputeClient, ComputeSettings, ServiceSettings, StartJobs
 from store_project.config import ConfigError, MInsightConfig, load
 
 if TYPE_CHECKING:  # httpx is an extra: it is loaded where it is asked for
@@ -36,11 +30,7 @@ def compute_client(start_jobs: StartJobs) -> ComputeClient:
     config = load(MInsightConfig)
     if config.compute_service_url:
         return remote_client(config, start_jobs)
-    try:
-        return _client_of(config.compute_backend, compute_settings(config), start_jobs)
-    except ComputeError as error:
-        sizes = "CLIP_VECTOR_SIZE, DINO_VECTOR_SIZE, FACE_VECTOR_SIZE"
-        raise ConfigError(f"Compute cannot start: {error} ({sizes})") from error
+    return _client_of(config.compute_backend, compute_settings(config), start_jobs)
 
 
 def remote_client(config: MInsightConfig, start_jobs: StartJobs) -> RemoteComputeClient:

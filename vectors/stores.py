@@ -36,11 +36,16 @@ class QdrantVectorStore:
     """
 
     def __init__(
-        self, engine: VectorEngine, spec: CollectionSpec, chosen: Callable[[], str | None] | None = None
+        self,
+        engine: VectorEngine,
+        spec: CollectionSpec,
+        chosen: Callable[[], str | None] | None = None,
+        dimension_of: Callable[[str], int | None] | None = None,
     ) -> None:
         self._engine = engine
         self._spec = spec
         self._chosen = chosen
+        self._dimension_of = dimension_of
         self._known = KnownCollections(engine, spec.name)
         self._has_alias = False  # it is never taken away, except with all the rest
 
@@ -48,7 +53,7 @@ class QdrantVectorStore:
 
     @property
     def dimension(self) -> int:
-        """Of models that have no vectors yet."""
+        """Of models that do not tell theirs."""
         return self._spec.dimension
 
     def models(self) -> dict[str, int]:
@@ -78,7 +83,7 @@ class QdrantVectorStore:
 
     def upsert(self, points: Iterable[VectorPoint], *, model: str) -> None:
         """Vectors of any length but 0; kept with length 1. The first model ever written becomes current."""
-        home = self._known.of_model(model) or ModelCollection(self._spec.name, model, self._spec.dimension)
+        home = self._known.of_model(model) or self._new_home(model)
         ready = [cleaned(point, home) for point in points]
         if not ready:
             return
@@ -167,19 +172,20 @@ class QdrantVectorStore:
     ) -> list[Hit]:
         """Nearest first; nothing where there are no vectors yet.
 
-        Raises ModelMismatchError where the vector's model is not the current one.
+        Raises ModelMismatchError where the vector's model is not the current one: ask again with a vector of
+        that. Whatever is switched to or dropped meanwhile, only vectors of its own model are looked at.
         """
-        current = self.current_model()
-        if current is None:
+        if not self._is_read(model):
             return []
-        if model != current:
-            raise ModelMismatchError(asked=model, current=current)
         others = _excluding(filter or EVERYTHING, exclude_ids)
 
         def nearest(home: ModelCollection) -> list[Hit]:
             return self._nearest(home, unit(vector, home), limit, score_threshold, others)
 
-        return self._read(model, nearest) or []
+        found = self._read(model, nearest)
+        if found is None:  # it has no vectors yet, or they were dropped a moment ago
+            self._is_read(model)
+        return found or []
 
     def search_like(
         self,
@@ -213,6 +219,17 @@ class QdrantVectorStore:
         return [Hit(hit.id, min(hit.score, 1.0), hit.payload) for hit in hits]
 
     # --- Which collection ---
+
+    def _is_read(self, model: str) -> bool:
+        """False where nothing is. Raises ModelMismatchError where another one is."""
+        current = self.current_model()
+        if current is not None and current != model:
+            raise ModelMismatchError(asked=model, current=current)
+        return current is not None
+
+    def _new_home(self, model: str) -> ModelCollection:
+        told = self._dimension_of(model) if self._dimension_of else None
+        return ModelCollection(self._spec.name, model, told or self._spec.dimension)
 
     def _read(self, model: str | None, ask: Callable[[ModelCollection], T | None]) -> T | None:
         """None where there is nothing to ask. One collection answers all of it, whatever is switched to
@@ -272,16 +289,25 @@ def _excluding(filter: Filter, ids: Iterable[int]) -> Filter:
 
 _lock = threading.Lock()
 _choose: Callable[[VectorKind], str | None] | None = None
+_measure: Callable[[VectorKind, str], int | None] | None = None
 
 
-def choose_models_by(choose: Callable[[VectorKind], str | None]) -> None:
-    """Who says, for each kind and each time anew, which model's vectors are to be read; it may say None."""
-    global _choose  # noqa: PLW0603  (one per process is the point)
-    _choose = choose
+def choose_models_by(
+    choose: Callable[[VectorKind], str | None], measure: Callable[[VectorKind, str], int | None]
+) -> None:
+    """Who says, for each kind and each time anew, which model's vectors are to be read, and how many
+    dimensions those of a model have that is new here. It may say None.
+    """
+    global _choose, _measure
+    _choose, _measure = choose, measure
 
 
 def _chosen_model(kind: VectorKind) -> str | None:
     return None if _choose is None else _choose(kind)
+
+
+def _dimension_of(kind: VectorKind, model: str) -> int | None:
+    return None if _measure is None else _measure(kind, model)
 
 
 def get_clip_store() -> QdrantVectorStore:
@@ -318,7 +344,9 @@ def _stores() -> Mapping[VectorKind, QdrantVectorStore]:
         for kind, spec in COLLECTIONS.items()
     }
     return {
-        kind: QdrantVectorStore(_engine(), spec, functools.partial(_chosen_model, kind))
+        kind: QdrantVectorStore(
+            _engine(), spec, functools.partial(_chosen_model, kind), functools.partial(_dimension_of, kind)
+        )
         for kind, spec in specs.items()
     }
 

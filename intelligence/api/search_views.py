@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -30,7 +31,7 @@ from intelligence.api.search_serializers import (
     require_one,
     without_empty,
 )
-from intelligence.encoding import vector_of_text, vectors_of_picture
+from intelligence.encoding import vectors_of_picture, vectors_of_text
 from intelligence.search import QueryVector, SearchPage, search, vectors_of
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
@@ -72,9 +73,9 @@ class SearchViewSet(IntelligenceViewSet):
         require_one(query, "text", "entity")
         if "text" in query:
             require_clip(query)
-            return self._answer(query, [vector_of_text(query["text"])])
-        vectors = vectors_of(query["entity"], SPACES[query["space"]])
-        return self._answer(query, vectors, leave_out=frozenset({query["entity"]}))
+            return self._answer(query, partial(vectors_of_text, query["text"]))
+        ask = partial(vectors_of, query["entity"], SPACES[query["space"]])
+        return self._answer(query, ask, leave_out=frozenset({query["entity"]}))
 
     @extend_schema(
         summary="Search images by a picture",
@@ -92,19 +93,19 @@ class SearchViewSet(IntelligenceViewSet):
         if incoming is None:  # a text in the place of the file
             raise ContentRequiredError("A picture is required: send it as image.")
         file_path = str(incoming.path.relative_to(settings.MEDIA_ROOT))
-        return self._answer(query, vectors_of_picture(file_path, SPACES[query["space"]]))
+        return self._answer(query, partial(vectors_of_picture, file_path, SPACES[query["space"]]))
 
     def _answer(
         self,
         query: dict[str, Any],
-        vectors: Sequence[QueryVector],
+        ask: Callable[[], Sequence[QueryVector]],
         *,
         leave_out: frozenset[int] = frozenset(),
     ) -> Response:
         page = SearchPage([], has_next=False)
         if query.get("type", Entity.MediaType.IMAGE) == Entity.MediaType.IMAGE:
             page = search(
-                vectors,
+                ask,
                 narrowing=narrowing_of(query),
                 min_score=query.get("min_score"),
                 page=query["page"],

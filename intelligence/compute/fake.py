@@ -27,7 +27,7 @@ _SEEN_AT = 256
 _FACE_SIDE = 0.2
 _FACE_COUNTS = 3  # 0, 1 or 2
 _COLOUR_STEP = 64  # grey levels; a person is one of 4 x 4 x 4 colours
-_FIRST, _SECOND = "", "2"  # of each embedding there are two, so that one can switch between them
+_FIRST, _SECOND, _WIDE = "", "2", "3"  # of each embedding there are three, so that one can switch
 _LIKENESS_NOISE = 0.3  # two faces of one person: a cosine of about 0.92
 
 
@@ -54,16 +54,18 @@ class FakeModels:
                 **{task: self._model(task, _FIRST) for task in self._dimensions},
             },
             summary="Fake compute, for development and tests: every result is made up.",
-            further={task: (self._model(task, _SECOND),) for task in self._dimensions},
+            further={
+                task: (self._model(task, _SECOND), self._model(task, _WIDE)) for task in self._dimensions
+            },
         )
 
     def _model(self, task: TaskType, generation: str) -> ModelInfo:
-        dimension = self._dimensions[task]
+        dimension = self._wide(task) if generation == _WIDE else self._dimensions[task]
         return ModelInfo(
             name=f"fake{generation}-{task.removesuffix('_embedding')}-{dimension}",
             dimension=dimension,
             same_person_from=0.5 if task is TaskType.FACE_EMBEDDING else None,
-            understands_text=task is TaskType.CLIP_EMBEDDING and generation == _FIRST,
+            understands_text=task is TaskType.CLIP_EMBEDDING and generation != _SECOND,
             near_duplicates_from=0.9 if task is TaskType.DINO_EMBEDDING else None,
         )
 
@@ -72,20 +74,23 @@ class FakeModels:
         return tuple(_face(picture, face_box(number, count)) for number in range(count))
 
     def embed(self, task: TaskType, picture: Picture) -> Vector:
-        dimension = self._dimensions[task]
-        own = _direction(_seed(picture), dimension)
-        if task is not TaskType.FACE_EMBEDDING:
-            return own
-        person = _direction(_person(picture.within(_SEEN_AT)), dimension)
-        return _unit(person + _LIKENESS_NOISE * own)
+        return _embedded(task, picture, self._dimensions[task])
 
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector:
-        """A model of its own: what is nearest by the first need not be by this one."""
+        """Models of their own: what is nearest by the first need not be by these."""
+        if model == self._model(task, _WIDE).name:
+            return _embedded(task, picture, self._wide(task))
         return _unit(np.square(self.embed(task, picture)))
 
     def embed_text(self, text: str) -> Vector:
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-        return _direction(seed, self._dimensions[TaskType.CLIP_EMBEDDING])
+        return _direction(_seed_of(text), self._dimensions[TaskType.CLIP_EMBEDDING])
+
+    def embed_text_with(self, model: str, text: str) -> Vector:
+        return _direction(_seed_of(text), self._wide(TaskType.CLIP_EMBEDDING))
+
+    def _wide(self, task: TaskType) -> int:
+        """The dimension of the third: 768 for 512."""
+        return self._dimensions[task] * 3 // 2
 
 
 class FakeComputeClient(SpoolComputeClient):
@@ -142,6 +147,18 @@ def _seed(picture: Picture) -> int:
     pixels = picture.within(_SEEN_AT)
     digest = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).digest()
     return int.from_bytes(digest[:8])
+
+
+def _seed_of(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def _embedded(task: TaskType, picture: Picture, dimension: int) -> Vector:
+    own = _direction(_seed(picture), dimension)
+    if task is not TaskType.FACE_EMBEDDING:
+        return own
+    person = _direction(_person(picture.within(_SEEN_AT)), dimension)
+    return _unit(person + _LIKENESS_NOISE * own)
 
 
 def _direction(seed: int, dimension: int) -> Vector:

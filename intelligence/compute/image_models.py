@@ -33,3 +33,6 @@ class SeveralModels(Protocol):
     """A set whose capabilities name further models."""
 
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector: ...
+
+    def embed_text_with(self, model: str, text: str) -> Vector:
+        """Only asked of one that understands text."""

@@ -100,12 +100,12 @@ class SpoolComputeClient:
 
     def embed_text(self, text: str, model: str = "") -> EmbeddingResult:
         """At once, to be compared with CLIP embeddings of that model. Raises ComputeError."""
-        current = self._models.capabilities().models[TaskType.CLIP_EMBEDDING]
-        if not current.understands_text or model not in {"", current.name}:
-            raise ComputeError(f"The model {model or current.name} understands no text.", permanent=True)
+        chosen = self._model(TaskType.CLIP_EMBEDDING, {"model": model} if model else {})
+        if not chosen.understands_text:
+            raise ComputeError(f"The model {chosen.name} understands no text.", permanent=True)
         with self._in_words("text"):
-            result = EmbeddingResult(vector=self._models.embed_text(text), model=current.name)
-            check_result(result, dimension=current.dimension)
+            result = EmbeddingResult(vector=self._embed_text(chosen, text), model=chosen.name)
+            check_result(result, dimension=chosen.dimension)
         return result
 
     @contextmanager
@@ -167,6 +167,12 @@ class SpoolComputeClient:
             return self._models.embed(task, picture)
         assert isinstance(self._models, SeveralModels)
         return self._models.embed_with(model.name, task, picture)
+
+    def _embed_text(self, model: ModelInfo, text: str) -> Vector:
+        if model == self._models.capabilities().models[TaskType.CLIP_EMBEDDING]:
+            return self._models.embed_text(text)
+        assert isinstance(self._models, SeveralModels)
+        return self._models.embed_text_with(model.name, text)
 
     def _model(self, task: TaskType, params: Mapping[str, object]) -> ModelInfo:
         """Asked when the job is handed in, and again when it runs: the configuration may have changed."""

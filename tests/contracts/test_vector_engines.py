@@ -373,13 +373,18 @@ def test_dropping_a_model(store: QdrantVectorStore) -> None:
 
 def test_a_model_may_have_a_dimension_of_its_own(engine: VectorEngine, store: QdrantVectorStore) -> None:
     store.upsert([VectorPoint(1, vector(1))], model=MODEL)
-    changed = QdrantVectorStore(engine, CollectionSpec(store._spec.name, DIMENSION * 2, INDEXES))
-    changed.upsert([VectorPoint(1, np.ones(DIMENSION * 2, dtype=np.float32))], model=OTHER)
-    changed.upsert([VectorPoint(2, vector(1))], model=MODEL)
-    assert changed.models() == {MODEL: DIMENSION, OTHER: DIMENSION * 2}
-    changed.switch(OTHER)
+    told = QdrantVectorStore(engine, store._spec, dimension_of={OTHER: DIMENSION * 2}.get)
+    long = np.ones(DIMENSION * 2, dtype=np.float32)
     with pytest.raises(DimensionMismatchError):
-        changed.search(vector(1), model=OTHER, limit=1)
+        told.upsert([VectorPoint(1, vector(1))], model=OTHER)
+    told.upsert([VectorPoint(1, long)], model=OTHER)
+    told.upsert([VectorPoint(2, vector(1))], model=MODEL)
+    assert told.models() == {MODEL: DIMENSION, OTHER: DIMENSION * 2}
+    store.upsert([VectorPoint(3, long)], model=OTHER)  # its collection is there now, and says it
+    store.switch(OTHER)
+    assert {hit.id for hit in store.search(long, model=OTHER, limit=9)} == {1, 3}
+    with pytest.raises(DimensionMismatchError):
+        store.search(vector(1), model=OTHER, limit=1)
 
 
 # --- Models, seen from several processes ---

@@ -36,6 +36,7 @@ def chosen(settings: Settings, tmp_path: Path) -> VectorSettings:
 def _by_alias(monkeypatch: pytest.MonkeyPatch) -> None:
     """The app above chooses models by its database; here the alias alone does."""
     monkeypatch.setattr("vectors.stores._choose", None)
+    monkeypatch.setattr("vectors.stores._measure", None)
 
 
 def test_each_store_has_its_collection_and_dimension() -> None:

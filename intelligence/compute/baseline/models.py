@@ -48,8 +48,6 @@ class BaselineModels:
     failures: tuple[type[Exception], ...] = (cv2.error,)
 
     def __init__(self, settings: ComputeSettings) -> None:
-        """ComputeError if the settings ask for other dimensions than these models give."""
-        _check_dimensions(settings)
         cv2.setNumThreads(settings.threads)
         self._detector = HaarFaceDetector()
 
@@ -64,18 +62,3 @@ class BaselineModels:
 
     def embed_text(self, text: str) -> Vector:
         raise ComputeError("The built-in models understand no text.", permanent=True)
-
-
-def _check_dimensions(settings: ComputeSettings) -> None:
-    asked = {
-        TaskType.CLIP_EMBEDDING: settings.clip_dimension,
-        TaskType.DINO_EMBEDDING: settings.dino_dimension,
-        TaskType.FACE_EMBEDDING: settings.face_dimension,
-    }
-    wrong = [
-        f"{task}: the settings ask for {dimension} dimensions, {model.name} gives {model.dimension}"
-        for task, dimension in asked.items()
-        if (model := _CAPABILITIES.models[task]).dimension != dimension
-    ]
-    if wrong:
-        raise ComputeError(f"{'; '.join(wrong)}. Set the dimensions to what is given.", permanent=True)

@@ -66,8 +66,7 @@ class OnnxModels:
     ) -> None:
         """Reads all files once, for their names; loads nothing. `others` do the tasks without a file.
 
-        ModelFileError for files that are missing or not understood, ComputeError if the settings ask for
-        other dimensions than the models give.
+        ModelFileError for files that are missing or not understood.
         """
         cv2.setNumThreads(settings.threads)
         self._others = others
@@ -133,37 +132,29 @@ class OnnxModels:
             models[TaskType.FACE_EMBEDDING] = _info(
                 self._faces,
                 settings.face_dimension,
-                "FACE_VECTOR_SIZE",
                 same_person_from=self._faces.engine.same_person_from,
             )
         if self._clip:
             models[TaskType.CLIP_EMBEDDING] = _info(
                 self._clip,
                 settings.clip_dimension,
-                "CLIP_VECTOR_SIZE",
                 understands_text=self._text is not None,
             )
         if self._dino:
-            models[TaskType.DINO_EMBEDDING] = _info(self._dino, settings.dino_dimension, "DINO_VECTOR_SIZE")
+            models[TaskType.DINO_EMBEDDING] = _info(self._dino, settings.dino_dimension)
         return models
 
 
 def _info(
     model: Named[FaceEmbedder] | Named[ImageEmbedder],
-    asked: int,
-    setting: str,
+    configured: int,
     *,
     same_person_from: float | None = None,
     understands_text: bool = False,
 ) -> ModelInfo:
     """Where the file leaves its dimension open, the settings are believed; each result is checked."""
-    given = model.engine.dimension or asked
-    if given != asked:
-        message = (
-            f"{model.name} gives {given} dimensions, the settings ask for {asked}: set {setting}={given}."
-        )
-        raise ComputeError(message, permanent=True)
-    return ModelInfo(model.name, given, same_person_from, understands_text)
+    dimension = model.engine.dimension or configured
+    return ModelInfo(model.name, dimension, same_person_from, understands_text)
 
 
 def _detector(

@@ -183,6 +183,14 @@ class TestPicture:
     def test_what_is_no_picture(self, guest: APIClient, asked: list[Any], content: bytes) -> None:
         assert by_picture(guest, content).status_code == 422
 
+    def test_a_model_that_workers_have_no_more_is_not_the_pictures_fault(
+        self, guest: APIClient, asked: list[Any]
+    ) -> None:
+        put("clip", {make_photo(1): 0})  # of a model that the fake never had
+        answer = by_picture(guest, jpeg(1))
+        assert answer.status_code == 503
+        assert "do not offer any more" in answer.json()["detail"]
+
     def test_too_many_pixels(self, guest: APIClient, pipeline: Pipeline, asked: list[Any]) -> None:
         pipeline.client._max_pixels = 100
         answer = by_picture(guest, jpeg(1))

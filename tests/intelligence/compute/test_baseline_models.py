@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from PIL import Image
 
-from intelligence.compute.base import ComputeError, ComputeSettings
+from intelligence.compute.base import ComputeSettings
 from intelligence.compute.baseline.models import BaselineModels
 from intelligence.vocabulary import TaskType
 from tests.intelligence.compute.pictures import OpenPicture
@@ -30,9 +29,6 @@ def test_gives_the_dimensions_it_names(compute_settings: ComputeSettings, open_p
         assert model.name.endswith(f"-{model.dimension}")
 
 
-def test_other_dimensions_are_refused_at_once(compute_settings: ComputeSettings) -> None:
-    with pytest.raises(
-        ComputeError, match=r"clip_embedding.* 768 .*512; dino_embedding.* 1024 .*384"
-    ) as caught:
-        BaselineModels(replace(compute_settings, clip_dimension=768, dino_dimension=1024))
-    assert caught.value.permanent
+def test_settings_do_not_change_what_they_give(compute_settings: ComputeSettings) -> None:
+    models = BaselineModels(replace(compute_settings, clip_dimension=768, dino_dimension=1024))
+    assert models.capabilities() == BaselineModels(compute_settings).capabilities()

@@ -38,6 +38,17 @@ def test_vectors_have_the_dimensions_of_the_settings(
         assert models.capabilities().models[task].dimension == dimension
 
 
+def test_the_third_of_each_kind_has_more_dimensions(
+    compute_settings: ComputeSettings, open_picture: OpenPicture
+) -> None:
+    models = FakeModels(compute_settings)
+    for task, further in models.capabilities().further.items():
+        wide = further[-1]
+        assert wide.dimension == models._dimensions[task] * 3 // 2
+        check_vector(models.embed_with(wide.name, task, open_picture(of_seed(0))), dimension=wide.dimension)
+    check_vector(models.embed_text_with("fake3-clip-768", "a dog"), dimension=768)
+
+
 def test_picture_decides_how_many_faces_it_has(
     compute_settings: ComputeSettings, open_picture: OpenPicture
 ) -> None:

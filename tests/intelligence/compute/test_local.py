@@ -22,7 +22,7 @@ from intelligence.compute.base import (
     UnknownJobError,
     Vector,
 )
-from intelligence.compute.local import LocalComputeClient, SpoolComputeClient
+from intelligence.compute.local import SpoolComputeClient
 from intelligence.compute.picture import Picture
 from intelligence.vocabulary import TaskType
 
@@ -248,11 +248,6 @@ def test_purge_forgets_old_jobs(client: SpoolComputeClient, photo: Path) -> None
     assert client.purge(timedelta(seconds=-1), lambda _ids: ()) == 1
     with pytest.raises(UnknownJobError):
         client.get("1")
-
-
-def test_dimensions_the_models_do_not_have_are_refused_at_creation(tmp_path: Path) -> None:
-    with pytest.raises(ComputeError, match="768"):
-        LocalComputeClient.create(ComputeSettings(spool=tmp_path, clip_dimension=768), nobody)
 
 
 @pytest.mark.parametrize("module", ["base", "local", "fake", "validation"])

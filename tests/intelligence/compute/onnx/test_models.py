@@ -69,11 +69,12 @@ def test_names_carry_the_content_of_the_files(
     assert (face.dimension, face.recognises_people) == (128, True)
 
 
-def test_other_dimension_than_the_settings_is_refused(
+def test_the_file_says_how_many_dimensions_there_are_whatever_is_configured(
     real_faces: ChosenFiles, compute_settings: ComputeSettings
 ) -> None:
-    with pytest.raises(ComputeError, match=r"gives 128 dimensions.* 512: set FACE_VECTOR_SIZE=128"):
-        OnnxModels(real_faces, compute_settings, SessionSettings())
+    assert compute_settings.face_dimension == 512
+    models = OnnxModels(real_faces, compute_settings, SessionSettings())
+    assert models.capabilities().models[TaskType.FACE_EMBEDDING].dimension == 128
 
 
 def test_pictures_and_words_meet_in_one_model(
