@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -16,7 +16,8 @@ from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetecti
 from intelligence.facts import ImageFacts, image_facts
 from intelligence.forget import Forgetter
 from intelligence.models import EntityJob, Face, ImageIntelligence
-from intelligence.vocabulary import JobStatus
+from intelligence.vocabulary import JobStatus, TaskType
+from intelligence.wanted_models import WantedModels
 from vectors import QdrantVectorStore, VectorPoint
 
 
@@ -28,24 +29,27 @@ Completed = tuple[EntityJob, JobResult]
 
 
 class Applier(Protocol):
-    def apply(self, completed: Sequence[Completed]) -> None: ...
+    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
+        """Answers what came along, to be applied as well: jobs of a later task, written down by now."""
 
 
 @dataclass(frozen=True)
 class ImageEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, completed: Sequence[Completed]) -> None:
+    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
         _upsert(self.store, completed, _point_of_image)
         marks.note(job.entity_id for job, _ in completed)  # its near-duplicates are to be looked for
+        return ()
 
 
 @dataclass(frozen=True)
 class FaceEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, completed: Sequence[Completed]) -> None:
+    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
         _upsert(self.store, completed, _point_of_face)
+        return ()
 
 
 def _upsert(
@@ -80,25 +84,38 @@ def _point_of_face(job: EntityJob, result: EmbeddingResult, facts: ImageFacts) -
 
 @dataclass(frozen=True)
 class FaceDetectionApplier:
-    """Replaces the images' faces and has an embedding of each asked for. No face at all is a result."""
+    """Replaces the images' faces and has an embedding of each asked for, unless it came along. No face at all
+    is a result.
+    """
 
     storage: EntityStorageService
     forgetter: Forgetter
+    models: WantedModels
 
-    def apply(self, completed: Sequence[Completed]) -> None:
+    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
         found = {job: _expect(FaceDetectionResult, result).faces for job, result in completed}
-        faces = [face for job, each in found.items() for face in self._new_faces(job, each)]
+        faces = {job: self._new_faces(job, each) for job, each in found.items()}
         replaced = Face.objects.filter(entity_id__in=[job.entity_id for job in found])
         self.forgetter.forget_faces(list(replaced.values_list("pk", flat=True)))
-        Face.objects.bulk_create(faces)
-        entities_with: dict[int, list[int]] = defaultdict(list)
-        for job, each in found.items():
-            entities_with[len(each)].append(job.entity_id)
-        for number, entity_ids in entities_with.items():
-            ImageIntelligence.objects.filter(pk__in=entity_ids).update(
-                face_count=number,
-                face_embedding_status=JobStatus.PENDING if number else JobStatus.COMPLETED,
-            )
+        Face.objects.bulk_create(face for of_job in faces.values() for face in of_job)
+        embedded = self._embedded(found)
+        _show_found(found, embedded)
+        return _jobs_that_came_along(
+            (job, face, each.embedding)
+            for job in embedded
+            for face, each in zip(faces[job], found[job], strict=True)
+        )
+
+    def _embedded(self, found: Mapping[EntityJob, Sequence[DetectedFace]]) -> set[EntityJob]:
+        """All of whose faces were embedded with the leading model; the others get jobs for theirs."""
+        if not any(face.embedding for each in found.values() for face in each):
+            return set()
+        leading = self.models.wanted()[TaskType.FACE_EMBEDDING][0]
+        return {
+            job
+            for job, each in found.items()
+            if each and all(face.embedding and face.embedding.model == leading for face in each)
+        }
 
     def _new_faces(self, job: EntityJob, found: Sequence[DetectedFace]) -> list[Face]:
         """With their crops; not yet in the table."""
@@ -108,6 +125,39 @@ class FaceDetectionApplier:
             Face(**_face_fields(face), entity_id=job.entity_id, model=job.model, file_path=path)
             for face, path in zip(found, paths, strict=True)
         ]
+
+
+def _show_found(found: Mapping[EntityJob, Sequence[DetectedFace]], embedded: Collection[EntityJob]) -> None:
+    alike: dict[tuple[int, JobStatus], list[int]] = defaultdict(list)
+    for job, faces in found.items():
+        asked = JobStatus.QUEUED if job in embedded else JobStatus.PENDING
+        alike[len(faces), asked if faces else JobStatus.COMPLETED].append(job.entity_id)
+    for (number, status), entity_ids in alike.items():
+        ImageIntelligence.objects.filter(pk__in=entity_ids).update(
+            face_count=number, face_embedding_status=status
+        )
+
+
+def _jobs_that_came_along(
+    embedded: Iterable[tuple[EntityJob, Face, EmbeddingResult | None]],
+) -> list[Completed]:
+    """Of faces that were embedded where they were found. Each has its job, as if it had been asked for."""
+    results = [(job, face, result) for job, face, result in embedded if result is not None]
+    jobs = EntityJob.objects.bulk_create(
+        EntityJob(
+            entity_id=job.entity_id,
+            face=face,
+            task_type=TaskType.FACE_EMBEDDING,
+            md5=job.md5,
+            model=result.model,
+            status=JobStatus.IN_PROGRESS,
+            backend=job.backend,
+            attempts=1,
+            started_at=job.started_at,
+        )
+        for job, face, result in results
+    )
+    return [(job, result) for job, (_, _, result) in zip(jobs, results, strict=True)]
 
 
 def _face_fields(face: DetectedFace) -> dict[str, object]:

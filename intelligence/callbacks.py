@@ -127,10 +127,10 @@ class JobCallbackHandler:
             JobStatus.DISCARDED,
             error_message="The image or the model has changed meanwhile.",
         )
-        for task in TaskType:
+        for task in TaskType:  # faces are found before they are embedded
             of_task = [(job, result) for job, result in wanted.items() if job.task_type == task]
             if of_task:
-                self.appliers[task].apply(of_task)
+                wanted.update(self.appliers[task].apply(of_task))
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
         rows.settle_locked({job.entity_id for job in wanted})
         transaction.on_commit(self.jobs.dispatch)  # there is room, and faces wait: no way over the broker

@@ -18,7 +18,12 @@ from django.utils import timezone
 from entities import locks
 from entities.storage import EntityStorageService
 from intelligence import announce, hints, rows, runs
-from intelligence.compute.base import ComputeClient, ComputeError, ComputeUnavailableError
+from intelligence.compute.base import (
+    EMBED_FACES_WITH,
+    ComputeClient,
+    ComputeError,
+    ComputeUnavailableError,
+)
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence, waits_for
 from intelligence.pauses import paused_tasks
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
@@ -87,12 +92,13 @@ class JobSubmissionService:
         """Hands pending jobs over; returns what went wrong, by task. Started only once their ids are kept."""
         jobs = list(jobs)
         paths = _paths_of_images(jobs)
+        faces_by = self._embeds_faces_with(jobs)
         handed: dict[EntityJob, str] = {}
         kept: list[EntityJob] = []
         errors: dict[str, str] = {}
         for job in jobs:
             try:
-                job_id = self._hand_in(job, paths)
+                job_id = self._hand_in(job, paths, faces_by)
             except ComputeUnavailableError as error:
                 errors[job.task_type] = str(error)
                 self.put_off(job, str(error), counts=False)
@@ -110,12 +116,24 @@ class JobSubmissionService:
             self.client.start(job_ids)
         return errors
 
-    def _hand_in(self, job: EntityJob, paths: Mapping[tuple[int, str], str]) -> str | None:
+    def _embeds_faces_with(self, jobs: Iterable[EntityJob]) -> dict[str, object]:
+        """What a detection is asked for beside the faces, so that these need no jobs of their own later."""
+        detects = any(job.task_type == TaskType.FACE_DETECTION for job in jobs)
+        if not (detects and self.client.runs_here) or TaskType.FACE_EMBEDDING in paused_tasks():
+            return {}
+        return {EMBED_FACES_WITH: self.models.wanted()[TaskType.FACE_EMBEDDING][0]}
+
+    def _hand_in(
+        self, job: EntityJob, paths: Mapping[tuple[int, str], str], faces_by: Mapping[str, object]
+    ) -> str | None:
         if not self.client.runs_here and not self._renew_lease(job):
             return None
         file = self._file_of(job, paths)
         task = TaskType(job.task_type)
-        return self.client.submit(task, file, self.models.params(task, job.model), str(job.idempotency_key))
+        params = self.models.params(task, job.model)
+        if task is TaskType.FACE_DETECTION:
+            params.update(faces_by)
+        return self.client.submit(task, file, params, str(job.idempotency_key))
 
     def _keep_ids(self, handed: Mapping[EntityJob, str]) -> list[EntityJob]:
         """Of those who submit the same job one wins; answers the jobs that this one has won."""

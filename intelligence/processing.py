@@ -67,7 +67,7 @@ class IntelligenceProcessingService:
         )
         reembedding = Reembedding(jobs)
         appliers: dict[TaskType, Applier] = {
-            TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter),
+            TaskType.FACE_DETECTION: FaceDetectionApplier(storage, forgetter, models),
             TaskType.CLIP_EMBEDDING: ImageEmbeddingApplier(clip),
             TaskType.DINO_EMBEDDING: ImageEmbeddingApplier(dino),
             TaskType.FACE_EMBEDDING: FaceEmbeddingApplier(face),

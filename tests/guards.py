@@ -70,7 +70,7 @@ GUARDS = [
     Guard(
         "the vector is written before the status",
         "intelligence/callbacks.py",
-        "self.appliers[task].apply(of_task)",
+        "wanted.update(self.appliers[task].apply(of_task))",
         "transaction.on_commit(partial(self.appliers[task].apply, of_task))",
         f"{PIPELINE}::test_a_store_that_is_away_changes_nothing",
     ),

@@ -110,9 +110,9 @@ class StoreAtRest:
                 "SELECT job_id FROM intelligence_entityjob WHERE status IN ('completed', 'failed')"
             )
         }
-        for path in self.spool.rglob("request.json"):
-            if path.parent.name in ended:
-                yield f"a job was left in the spool: {path.parent.name}"
+        for path in self.spool.rglob("*.*"):
+            if path.name.partition(".")[0] in ended:
+                yield f"a job was left in the spool: {path.name}"
 
 
 COMPLETED = """

@@ -23,6 +23,8 @@ Point = tuple[float, float]
 StartJobs = Callable[[Sequence[str]], None]
 """Asks for the jobs with these ids to be run soon, on a machine that can."""
 
+EMBED_FACES_WITH = "embed_faces_with"
+"""A param of face detection that our own workers heed: a model's name. It saves a job for each face."""
 
 StillWanted = Callable[[Sequence[str]], Collection[str]]
 """Of these jobs' ids, those whose results somebody waits for."""
@@ -50,6 +52,12 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
+class EmbeddingResult:
+    vector: Vector
+    model: str
+
+
+@dataclass(frozen=True)
 class DetectedFace:
     bbox: BoundingBox
     landmarks: Landmarks
@@ -59,17 +67,13 @@ class DetectedFace:
     """0..1; how well the crop serves recognition."""
     crop: bytes
     """The aligned face, 112x112, as PNG."""
+    embedding: EmbeddingResult | None = None
+    """Of the crop, where the job asked for it and it was to be had."""
 
 
 @dataclass(frozen=True)
 class FaceDetectionResult:
     faces: tuple[DetectedFace, ...]
-    model: str
-
-
-@dataclass(frozen=True)
-class EmbeddingResult:
-    vector: Vector
     model: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,13 @@ class Decoded:
     """As EXIF numbers it, 1..8."""
 
 
-def decode(path: Path, *, max_pixels: int, long_side: int) -> Decoded:
+def decode(source: Path | BytesIO, *, max_pixels: int, long_side: int) -> Decoded:
     """The first frame, at full size or, where the format allows, reduced to no less than `long_side`.
 
     Only a JPEG is cheaper to decode reduced; all other formats come whole.
     """
     try:
-        return _decode(path, max_pixels, long_side)
+        return _decode(source, max_pixels, long_side)
     except Image.DecompressionBombError as error:
         raise ComputeError("The image has more pixels than can be looked at.", permanent=True) from error
     except UnidentifiedImageError as error:
@@ -89,8 +90,8 @@ def decode(path: Path, *, max_pixels: int, long_side: int) -> Decoded:
         raise ComputeError("The image is damaged or cut short.", permanent=True) from error
 
 
-def _decode(path: Path, max_pixels: int, long_side: int) -> Decoded:
-    with Image.open(path, formats=FORMATS) as image:
+def _decode(source: Path | BytesIO, max_pixels: int, long_side: int) -> Decoded:
+    with Image.open(source, formats=FORMATS) as image:
         full_size = image.size
         _refuse_too_large(full_size, max_pixels)
         image.draft(None, scaled_size(full_size, long_side))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 from intelligence.compute.base import (
+    EMBED_FACES_WITH,
     Capabilities,
     ComputeError,
     ComputeSettings,
+    DetectedFace,
     EmbeddingResult,
     FaceDetectionResult,
     JobReport,
@@ -25,7 +29,7 @@ from intelligence.compute.base import (
     Vector,
 )
 from intelligence.compute.image_models import ImageModels, SeveralModels
-from intelligence.compute.outcome import UnreadableOutcomeError, error_files, read_report, result_files
+from intelligence.compute.outcome import UnreadableOutcomeError, error_document, read_report, result_document
 from intelligence.compute.picture import Picture
 from intelligence.compute.spool import JobRequest, Spool, is_job_id
 from intelligence.compute.validation import check_result
@@ -49,6 +53,7 @@ class SpoolComputeClient:
         self._spool = Spool(settings.spool)
         self._models = models
         self._model_failures: tuple[type[Exception], ...] = (ValueError, ArithmeticError, *models.failures)
+        self._failures: tuple[type[Exception], ...] = (ComputeError, MemoryError, *self._model_failures)
         self._start_jobs = start_jobs
 
     def submit(self, task: TaskType, image: Path, params: Mapping[str, object], idempotency_key: str) -> str:
@@ -124,7 +129,7 @@ class SpoolComputeClient:
         by_image: dict[Path, dict[str, JobRequest]] = {}
         for job_id in job_ids:
             with suppress(UnknownJobError):
-                if self._spool.outcome(job_id) is None:
+                if not self._spool.has_ended(job_id):
                     request = self._spool.request(job_id)
                     by_image.setdefault(request.image, {})[job_id] = request
         return by_image
@@ -150,17 +155,37 @@ class SpoolComputeClient:
             reason = f"The model of {task} could not cope with this image ({type(error).__name__})."
             self._fail(job_id, ComputeError(reason, permanent=True))
         else:
-            self._spool.finish(job_id, result_files(result))
+            self._spool.finish(job_id, result_document(result))
 
     def _ask_models(self, request: JobRequest, picture: Picture) -> JobResult:
         model = self._model(request.task, request.params)
         result: JobResult
         if request.task is TaskType.FACE_DETECTION:
-            result = FaceDetectionResult(faces=self._models.detect_faces(picture), model=model.name)
+            faces = self._models.detect_faces(picture)
+            embedder = self._embedder(request.params)
+            if embedder is not None:
+                faces = tuple(self._with_embedding(face, embedder) for face in faces)
+            result = FaceDetectionResult(faces=faces, model=model.name)
         else:
             result = EmbeddingResult(vector=self._embed(request.task, model, picture), model=model.name)
         check_result(result, dimension=model.dimension)
         return result
+
+    def _embedder(self, params: Mapping[str, object]) -> ModelInfo | None:
+        """The model that the faces are to be embedded with at once."""
+        offered = self._models.capabilities().offered(TaskType.FACE_EMBEDDING)
+        return offered.get(str(params.get(EMBED_FACES_WITH, "")))
+
+    def _with_embedding(self, face: DetectedFace, model: ModelInfo) -> DetectedFace:
+        """As it is where that goes wrong: then the face gets a job of its own, which says why."""
+        try:
+            picture = Picture(BytesIO(face.crop), max_pixels=self._max_pixels)
+            embedding = EmbeddingResult(self._embed(TaskType.FACE_EMBEDDING, model, picture), model.name)
+            check_result(embedding, dimension=model.dimension)
+        except self._failures as error:
+            logger.info("A face is left to a job of its own: %s", error)
+            return face
+        return replace(face, embedding=embedding)
 
     def _embed(self, task: TaskType, model: ModelInfo, picture: Picture) -> Vector:
         if model == self._models.capabilities().models[task]:
@@ -184,11 +209,11 @@ class SpoolComputeClient:
         return model
 
     def _fail(self, job_id: str, error: ComputeError) -> None:
-        self._spool.finish(job_id, error_files(error))
+        self._spool.finish(job_id, error_document(error))
 
     def _has_ended(self, job_id: str) -> bool:
         try:
-            return self._spool.outcome(job_id) is not None
+            return self._spool.has_ended(job_id)
         except UnknownJobError:
             return False
 

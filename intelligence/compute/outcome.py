@@ -1,12 +1,11 @@
-"""The files that carry what came of a job: result.json with vector.npy or the crops, or error.json."""
+"""What came of a job, as one JSON document: its result, vectors and crops included, or why there is none."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,62 +21,62 @@ from intelligence.compute.base import (
     JobState,
     Landmarks,
 )
-from intelligence.compute.validation import check_result, check_vector
+from intelligence.compute.validation import check_result
 
-_RESULT = "result.json"
-_ERROR = "error.json"
-_VECTOR = "vector.npy"
+_NUMBERS = np.dtype("<f4")
 
 
 class UnreadableOutcomeError(Exception):
-    """The files are not what was once written."""
+    """The document is not what was once written."""
 
 
-def result_files(result: JobResult) -> dict[str, bytes]:
+def result_document(result: JobResult) -> bytes:
     if isinstance(result, EmbeddingResult):
-        return {_VECTOR: _npy(result.vector), _RESULT: _json({"model": result.model})}
-    crops = {_crop_name(number): face.crop for number, face in enumerate(result.faces)}
-    faces = [_face_fields(face) for face in result.faces]
-    return {**crops, _RESULT: _json({"model": result.model, "faces": faces})}
+        return _json(_embedding_fields(result))
+    return _json({"model": result.model, "faces": [_face_fields(face) for face in result.faces]})
 
 
-def error_files(error: ComputeError) -> dict[str, bytes]:
-    return {_ERROR: _json({"error": str(error), "permanent": error.permanent})}
+def error_document(error: ComputeError) -> bytes:
+    return _json({"error": str(error), "permanent": error.permanent})
 
 
-def read_report(folder: Path) -> JobReport:
+def read_report(document: bytes) -> JobReport:
     """UnreadableOutcomeError if anything is missing, damaged or not what a result must be."""
     try:
-        if (folder / _ERROR).exists():
-            fields = _read_json(folder / _ERROR)
+        fields = json.loads(document)
+        if "error" in fields:
             return JobReport(JobState.FAILED, error=fields["error"], permanent=fields["permanent"])
-        return JobReport(JobState.COMPLETED, result=_read_result(folder))
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        return JobReport(JobState.COMPLETED, result=_read_result(fields))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutcomeError(str(error)) from error
 
 
-def _read_result(folder: Path) -> JobResult:
-    fields = _read_json(folder / _RESULT)
+def _read_result(fields: Mapping[str, Any]) -> JobResult:
     result: JobResult
     if "faces" in fields:
-        faces = tuple(_read_face(folder, number, face) for number, face in enumerate(fields["faces"]))
+        faces = tuple(_read_face(face) for face in fields["faces"])
         result = FaceDetectionResult(faces=faces, model=fields["model"])
     else:
-        vector = check_vector(np.load(folder / _VECTOR, allow_pickle=False), dimension=None)
-        result = EmbeddingResult(vector=vector, model=fields["model"])
+        result = _read_embedding(fields)
     check_result(result, dimension=None)
     return result
 
 
-def _read_face(folder: Path, number: int, fields: Mapping[str, Any]) -> DetectedFace:
+def _read_face(fields: Mapping[str, Any]) -> DetectedFace:
     points = {name: (float(x), float(y)) for name, (x, y) in fields["landmarks"].items()}
     return DetectedFace(
         bbox=BoundingBox(**fields["bbox"]),
         landmarks=Landmarks(**points),
         confidence=fields["confidence"],
         quality=fields["quality"],
-        crop=(folder / _crop_name(number)).read_bytes(),
+        crop=b64decode(fields["crop"], validate=True),
+        embedding=_read_embedding(fields["embedding"]) if fields["embedding"] is not None else None,
     )
+
+
+def _read_embedding(fields: Mapping[str, Any]) -> EmbeddingResult:
+    vector = np.frombuffer(b64decode(fields["vector"], validate=True), dtype=_NUMBERS)
+    return EmbeddingResult(vector=vector.astype(np.float32), model=fields["model"])
 
 
 def _face_fields(face: DetectedFace) -> dict[str, object]:
@@ -86,25 +85,18 @@ def _face_fields(face: DetectedFace) -> dict[str, object]:
         "landmarks": asdict(face.landmarks),
         "confidence": face.confidence,
         "quality": face.quality,
+        "crop": _text(face.crop),
+        "embedding": None if face.embedding is None else _embedding_fields(face.embedding),
     }
 
 
-def _crop_name(number: int) -> str:
-    return f"face-{number:03d}.png"
+def _embedding_fields(result: EmbeddingResult) -> dict[str, object]:
+    return {"model": result.model, "vector": _text(result.vector.astype(_NUMBERS).tobytes())}
 
 
-def _npy(vector: np.ndarray[Any, Any]) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, vector, allow_pickle=False)
-    return buffer.getvalue()
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()
 
 
 def _json(fields: Mapping[str, object]) -> bytes:
     return json.dumps(fields, allow_nan=False).encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    fields = json.loads(path.read_bytes())
-    if not isinstance(fields, dict):
-        raise TypeError(f"{path.name} holds no object")
-    return fields

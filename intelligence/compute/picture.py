@@ -47,10 +47,10 @@ class Picture:
     crop of a small face, is it decoded again. One decoded image is held at a time, and no array of the whole.
     """
 
-    def __init__(self, path: Path, *, max_pixels: int) -> None:
-        self._path = path
+    def __init__(self, source: Path | BytesIO, *, max_pixels: int) -> None:
+        self._source = source
         self._max_pixels = max_pixels
-        self._decoded = decode(path, max_pixels=max_pixels, long_side=WORKING_SIDE)
+        self._decoded = decode(source, max_pixels=max_pixels, long_side=WORKING_SIDE)
         self._scaled: dict[int, Pixels] = {}
 
     @property
@@ -95,7 +95,7 @@ class Picture:
 
     def _need(self, long_side: int) -> None:
         if max(self._decoded.image.size) < long_side:
-            self._decoded = decode(self._path, max_pixels=self._max_pixels, long_side=long_side)
+            self._decoded = decode(self._source, max_pixels=self._max_pixels, long_side=long_side)
 
     def _turned(self, size: Size) -> Size:
         """A size as stored for one that is upright, and the other way round."""

@@ -1,21 +1,21 @@
-"""Jobs as folders on a disk that all workers share.
+"""Jobs as files on a disk that all workers share.
 
-    <root>/<shard>/<job id>/request.json    what is asked for
-                            outcome/        what came of it
+    <root>/<shard>/<job id>.request    what is asked for
+                   <job id>.outcome    what came of it
 
-A job and its outcome are each written elsewhere and renamed into place: a process that dies between any two
-lines leaves nothing, or a job, or a job with its whole outcome. After a loss of power a file may be empty all
-the same; what cannot be read is treated as if it had never been, and the job is asked for again.
+Each is written under another name and renamed into place: a process that dies between any two lines leaves
+nothing, or a job, or a job with its whole outcome. After a loss of power a file may be empty all the same;
+what cannot be read is treated as if it had never been, and the job is asked for again. Few files of each job,
+and no folder: a million of them must cost little.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import os
 import re
-import shutil
-import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,9 +26,9 @@ from pathlib import Path
 from intelligence.compute.base import StillWanted, UnknownJobError
 from intelligence.vocabulary import TaskType
 
-_REQUEST = "request.json"
-_OUTCOME = "outcome"
-_UNDER_WAY = "tmp"
+_REQUEST = ".request"
+_OUTCOME = ".outcome"
+_PARTIAL = ".part"
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHARD_DIGITS = 3  # 4,096 folders: 250 jobs in each when a million wait
@@ -55,37 +55,44 @@ class Spool:
         """Does nothing if the same job is there. Another one of this id is left over from an older
         installation, and makes way: its outcome must not pass for the new job's.
         """
-        folder = self._folder(job_id)
+        file = self._file(job_id, _REQUEST)
         written = _to_json(request)
-        stored = _stored_request(folder)
-        if stored == written:
+        if _content(file) == written:
             return
-        if stored is not None:
-            self._remove(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        self._publish({_REQUEST: written}, folder)
+        self.discard(job_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(file, written)
 
     def request(self, job_id: str) -> JobRequest:
-        stored = _stored_request(self._existing(job_id))
+        stored = _content(self._file(job_id, _REQUEST))
+        if stored is None:
+            raise _unknown(job_id)
         try:
-            return _from_json(stored or b"")
+            return _from_json(stored)
         except (ValueError, KeyError, TypeError) as error:
             self.discard(job_id)
             raise UnknownJobError(f"The request of job {job_id} was unreadable.") from error
 
-    def finish(self, job_id: str, files: Mapping[str, bytes]) -> None:
-        """The first outcome stays; that of a job forgotten meanwhile is dropped."""
-        with suppress(FileNotFoundError, UnknownJobError):
-            self._publish(files, self._existing(job_id) / _OUTCOME)
+    def finish(self, job_id: str, outcome: bytes) -> None:
+        """An outcome that is there stays; that of a job forgotten meanwhile is dropped."""
+        with suppress(UnknownJobError):
+            if not self.has_ended(job_id):
+                _write_whole(self._file(job_id, _OUTCOME), outcome)
 
-    def outcome(self, job_id: str) -> Path | None:
-        """The folder with the files that `finish` was given."""
-        outcome = self._existing(job_id) / _OUTCOME
-        return outcome if outcome.exists() else None
+    def has_ended(self, job_id: str) -> bool:
+        if not self._file(job_id, _REQUEST).exists():
+            raise _unknown(job_id)
+        return self._file(job_id, _OUTCOME).exists()
+
+    def outcome(self, job_id: str) -> bytes | None:
+        """What `finish` was given."""
+        return _content(self._file(job_id, _OUTCOME)) if self.has_ended(job_id) else None
 
     def discard(self, job_id: str) -> None:
-        with suppress(UnknownJobError):
-            self._remove(self._folder(job_id))
+        """The request first: without it there is no job."""
+        for kind in (_REQUEST, _OUTCOME):
+            with suppress(UnknownJobError):
+                self._file(job_id, kind).unlink(missing_ok=True)
 
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
         """Removes the jobs that nothing has happened to for so long and nobody wants, and what dead processes
@@ -94,65 +101,54 @@ class Spool:
         limit = time.time() - older_than.total_seconds()
         removed = 0
         for shard in self._root.glob("*"):
-            old = {folder.name: folder for folder in shard.glob("*") if _is_older(folder, limit)}
-            for name in old.keys() - set(wanted(list(old))):
-                self._remove(old[name])
+            old = _untouched_since(limit, shard)
+            for job_id in old.keys() - set(wanted(list(old))):
+                for file in old[job_id]:
+                    file.unlink(missing_ok=True)
                 removed += 1
         return removed
 
-    def _folder(self, job_id: str) -> Path:
+    def _file(self, job_id: str, kind: str) -> Path:
         if not is_job_id(job_id):
             raise _unknown(job_id)
         shard = hashlib.sha256(job_id.encode()).hexdigest()[:_SHARD_DIGITS]
-        return self._root / shard / job_id
-
-    def _existing(self, job_id: str) -> Path:
-        folder = self._folder(job_id)
-        if not folder.exists():
-            raise _unknown(job_id)
-        return folder
-
-    def _publish(self, files: Mapping[str, bytes], target: Path) -> None:
-        """All of the files at once, unless the target is there already."""
-        under_way = self._temporary()
-        try:
-            for name, content in files.items():
-                (under_way / name).write_bytes(content)
-            under_way.rename(target)
-        except OSError as error:
-            shutil.rmtree(under_way, ignore_errors=True)
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-
-    def _remove(self, folder: Path) -> None:
-        """Out of sight in one step, then away at leisure."""
-        trash = self._temporary()
-        with suppress(FileNotFoundError):
-            folder.rename(trash / folder.name)
-        shutil.rmtree(trash, ignore_errors=True)
-
-    def _temporary(self) -> Path:
-        parent = self._root / _UNDER_WAY
-        parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=parent))
+        return self._root / shard / f"{job_id}{kind}"
 
 
-def _is_older(folder: Path, limit: float) -> bool:
+def _write_whole(target: Path, data: bytes) -> None:
+    partial = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}{_PARTIAL}")
+    partial.write_bytes(data)
+    partial.rename(target)
+
+
+def _content(file: Path) -> bytes | None:
     try:
-        return folder.stat().st_mtime < limit
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _untouched_since(limit: float, shard: Path) -> dict[str, list[Path]]:
+    """The files of each job in the shard, where none of them is newer."""
+    files: dict[str, list[Path]] = {}
+    touched: set[str] = set()
+    for file in shard.glob("*"):
+        job_id = file.name.partition(".")[0]
+        files.setdefault(job_id, []).append(file)
+        if not _is_older(file, limit):
+            touched.add(job_id)
+    return {job_id: of_job for job_id, of_job in files.items() if job_id not in touched}
+
+
+def _is_older(file: Path, limit: float) -> bool:
+    try:
+        return file.stat().st_mtime < limit
     except FileNotFoundError:
         return False
 
 
 def _unknown(job_id: str) -> UnknownJobError:
     return UnknownJobError(f"There is no job {job_id!r}.")
-
-
-def _stored_request(folder: Path) -> bytes | None:
-    try:
-        return (folder / _REQUEST).read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _to_json(request: JobRequest) -> bytes:

@@ -52,6 +52,8 @@ def check_face(face: DetectedFace) -> None:
             f"expected a confidence and a quality of 0..1, got {face.confidence}, {face.quality}"
         )
     _check_crop(face.crop)
+    if face.embedding is not None:
+        check_vector(face.embedding.vector, dimension=None)
 
 
 def _check_box(box: BoundingBox) -> None:

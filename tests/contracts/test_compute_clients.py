@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from intelligence.compute.base import (
+    EMBED_FACES_WITH,
     ComputeClient,
     ComputeError,
     ComputeSettings,
@@ -29,6 +30,7 @@ from intelligence.compute.remote import RemoteComputeClient
 from intelligence.compute.validation import check_result
 from intelligence.vocabulary import IMAGE_TASKS, TaskType
 from tests.contracts.compute_service import serving
+from tests.intelligence.compute.pictures import SKIMAGE
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -136,6 +138,27 @@ def test_detection_is_as_the_capabilities_say(under_test: ClientUnderTest, photo
     assert isinstance(report.result, FaceDetectionResult)
     assert report.result.model == under_test.client.capabilities().models[TaskType.FACE_DETECTION].name
     check_result(report.result, dimension=None)
+
+
+@pytest.mark.parametrize("under_test", [local, fake], indirect=True, ids=lambda kind: kind.__name__)
+def test_a_face_embedded_at_once_is_as_by_a_job_of_its_own(
+    under_test: ClientUnderTest, tmp_path: Path
+) -> None:
+    model = under_test.client.capabilities().models[TaskType.FACE_EMBEDDING].name
+    job_id = under_test.client.submit(
+        TaskType.FACE_DETECTION, SKIMAGE / "astronaut.png", {EMBED_FACES_WITH: model}, "faces"
+    )
+    under_test.finish([job_id])
+    found = under_test.client.get(job_id).result
+    assert isinstance(found, FaceDetectionResult)
+    assert found.faces
+    for number, face in enumerate(found.faces):
+        crop = tmp_path / f"{number}.png"
+        crop.write_bytes(face.crop)
+        own = embedding(done(under_test, TaskType.FACE_EMBEDDING, crop, f"face-{number}"))
+        assert face.embedding is not None
+        assert face.embedding.model == own.model == model
+        assert np.array_equal(face.embedding.vector, own.vector)
 
 
 def test_capabilities_name_a_model_for_every_task(client: ComputeClient) -> None:

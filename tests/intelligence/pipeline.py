@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from entities.versions import History
-from intelligence import rows
+from intelligence import pauses, rows
 from intelligence.compute.fake import FakeComputeClient
 from intelligence.models import EntityJob, EntitySyncState, ImageIntelligence
 from intelligence.processing import IntelligenceProcessingService
@@ -33,6 +33,12 @@ class Pipeline:
 
     def dispatch(self) -> int:
         return self.processing.jobs.dispatch() + self.processing.reembedding.dispatch()
+
+    def dispatch_faces_apart(self) -> None:
+        """So that they get jobs of their own: their embeddings are not to come along with their detection."""
+        pauses.pause(TaskType.FACE_EMBEDDING, by=None)
+        self.dispatch()
+        pauses.resume(TaskType.FACE_EMBEDDING)
 
     def run(self) -> list[str]:
         """What an inference worker does with the jobs that were started; answers those that have ended."""

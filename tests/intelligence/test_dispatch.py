@@ -194,8 +194,18 @@ def test_what_compute_has_is_finished(pipeline: Pipeline) -> None:
 
     pipeline.finish(pipeline.run())
 
-    assert row_of(photo.pk).clip_status == JobStatus.COMPLETED
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_faces_are_left_for_later_while_their_task_is_paused(pipeline: Pipeline) -> None:
+    pauses.pause(TaskType.FACE_EMBEDDING, by=None)
+    photo = make_photo(1)
+
+    pipeline.work()
+
+    assert row_of(photo.pk).face_detection_status == JobStatus.COMPLETED
     assert row_of(photo.pk).face_embedding_status == JobStatus.PENDING
+    assert not EntityJob.objects.filter(task_type=TaskType.FACE_EMBEDDING).exists()
 
 
 def test_a_retry_waits_for_the_end_of_the_pause(pipeline: Pipeline) -> None:

@@ -46,7 +46,7 @@ def test_a_face_that_cannot_be_embedded_ends_as_failed(
 ) -> None:
     photo = make_photo(1)
     pipeline.reconcile()
-    pipeline.dispatch()
+    pipeline.dispatch_faces_apart()
     pipeline.finish(pipeline.run())
     first, second = pipeline.run()
     answer = pipeline.client.get

@@ -54,7 +54,7 @@ def test_no_face_is_a_result(pipeline: Pipeline, data_dir: Path) -> None:
 def test_it_is_completed_only_when_the_faces_are(pipeline: Pipeline) -> None:
     photo = make_photo(1)
     pipeline.reconcile()
-    pipeline.dispatch()
+    pipeline.dispatch_faces_apart()
     pipeline.finish(pipeline.run())
 
     assert row_of(photo.pk).clip_status == JobStatus.COMPLETED

@@ -43,7 +43,7 @@ class Refusing:
         self.error = error
         self.asked = 0
 
-    def apply(self, completed: Sequence[Completed]) -> None:
+    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
         self.asked += 1
         raise self.error
 
@@ -126,14 +126,14 @@ def test_what_passes_is_tried_again_until_it_has_passed(
     waits_for: list[str] = []
 
     class Recovering:
-        def apply(self, completed: Sequence[Completed]) -> None:
+        def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
             ((job, _),) = completed
             told = story.tell(job.entity_id)
             assert told is not None
             waits_for.append(job_of(job.entity_id, CLIP).error_message)
             if len(waits_for) < 3:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            applier.apply(completed)
+            return applier.apply(completed)
 
     with_applier(pipeline, CLIP, Recovering(), monkeypatch)
     finish(job)

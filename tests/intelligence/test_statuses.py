@@ -176,7 +176,7 @@ def test_every_step_of_the_pipeline_is_told(notebook: Notebook, pipeline: Pipeli
         pipeline.processing.jobs._claim()
     let_leases_end()
     with notebook.every_change_is_told(photo.pk):
-        pipeline.dispatch()
+        pipeline.dispatch_faces_apart()
     for job_id in pipeline.run():
         with notebook.every_change_is_told(photo.pk):
             pipeline.finish([job_id])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,21 +13,25 @@ from PIL import Image
 
 from intelligence.compute import local
 from intelligence.compute.base import (
+    EMBED_FACES_WITH,
     Capabilities,
     ComputeError,
     ComputeSettings,
     DetectedFace,
     EmbeddingResult,
+    FaceDetectionResult,
     JobState,
     ModelInfo,
     UnknownJobError,
     Vector,
 )
+from intelligence.compute.fake import FakeModels
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.compute.picture import Picture
 from intelligence.vocabulary import TaskType
 
 CLIP, DINO = TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING
+FACES, FACE = TaskType.FACE_DETECTION, TaskType.FACE_EMBEDDING
 
 
 class RuntimeTroubleError(Exception):
@@ -214,8 +219,8 @@ def test_unreadable_outcome_is_forgotten_and_can_be_had_again(
 ) -> None:
     client.submit(CLIP, photo, {}, "1")
     client.run(["1"])
-    (vector,) = compute_settings.spool.glob("*/1/outcome/vector.npy")
-    vector.write_bytes(b"")
+    (outcome,) = compute_settings.spool.glob("*/1.outcome")
+    outcome.write_bytes(b"")
     with pytest.raises(UnknownJobError):
         client.get("1")
     client.submit(CLIP, photo, {}, "1")
@@ -255,3 +260,60 @@ def test_importing_loads_no_runtime(module: str) -> None:
     code = f"import intelligence.compute.{module}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"cv2", "onnxruntime", "django", "httpx"} & set(done.stdout.split())
+
+
+class ModelsOfFaces(Models):
+    """One face on each image; its embedding is made as CLIP's is."""
+
+    def capabilities(self) -> Capabilities:
+        offered = super().capabilities()
+        faces = {FACES: ModelInfo("faces"), FACE: ModelInfo("face-4", dimension=4)}
+        return replace(offered, models={**offered.models, **faces})
+
+    def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]:
+        return FakeModels(ComputeSettings(Path()), faces=1).detect_faces(picture)
+
+    def embed(self, task: TaskType, picture: Picture) -> Vector:
+        return self.clip()
+
+
+@pytest.fixture
+def faces(compute_settings: ComputeSettings) -> tuple[SpoolComputeClient, ModelsOfFaces]:
+    models = ModelsOfFaces()
+    return SpoolComputeClient(compute_settings, models, nobody), models
+
+
+def found_face(client: SpoolComputeClient, photo: Path, params: dict[str, object]) -> DetectedFace:
+    client.submit(FACES, photo, params, "1")
+    client.run(["1"])
+    result = client.get("1").result
+    assert isinstance(result, FaceDetectionResult)
+    return result.faces[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "model"),
+    [({}, None), ({EMBED_FACES_WITH: "face-4"}, "face-4"), ({EMBED_FACES_WITH: "unknown"}, None)],
+)
+def test_faces_are_embedded_at_once_if_that_is_asked_for(
+    faces: tuple[SpoolComputeClient, ModelsOfFaces], photo: Path, params: dict[str, object], model: str | None
+) -> None:
+    embedding = found_face(faces[0], photo, params).embedding
+    assert (embedding and embedding.model) == model
+
+
+@pytest.mark.parametrize("error", [ValueError(), RuntimeTroubleError(), MemoryError(), ComputeError("No.")])
+def test_a_face_that_cannot_be_embedded_at_once_is_found_all_the_same(
+    faces: tuple[SpoolComputeClient, ModelsOfFaces], photo: Path, error: Exception
+) -> None:
+    client, models = faces
+    models.clip = raising(error)
+    assert found_face(client, photo, {EMBED_FACES_WITH: "face-4"}).embedding is None
+
+
+def test_a_useless_vector_of_a_face_is_dropped(
+    faces: tuple[SpoolComputeClient, ModelsOfFaces], photo: Path
+) -> None:
+    client, models = faces
+    models.clip = lambda: np.ones(4, dtype=np.float32)
+    assert found_face(client, photo, {EMBED_FACES_WITH: "face-4"}).embedding is None

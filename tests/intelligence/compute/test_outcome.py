@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from intelligence.compute.base import (
     JobState,
     Landmarks,
 )
-from intelligence.compute.outcome import UnreadableOutcomeError, error_files, read_report, result_files
+from intelligence.compute.outcome import UnreadableOutcomeError, error_document, read_report, result_document
 from intelligence.compute.picture import encode_png
 
 FACE = DetectedFace(
@@ -28,59 +29,70 @@ FACE = DetectedFace(
 VECTOR = np.full(4, 0.5, dtype=np.float32)
 
 
-def written(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return folder
+EMBEDDING = EmbeddingResult(vector=VECTOR, model="m")
+
+
+def changed(document: bytes, **fields: object) -> bytes:
+    return json.dumps({**json.loads(document), **fields}).encode()
 
 
 @pytest.mark.parametrize("count", [0, 1, 12])
-def test_faces_come_back(tmp_path: Path, count: int) -> None:
+def test_faces_come_back(count: int) -> None:
     result = FaceDetectionResult(faces=(FACE,) * count, model="m")
-    assert read_report(written(tmp_path, result_files(result))) == JobReport(JobState.COMPLETED, result)
+    assert read_report(result_document(result)) == JobReport(JobState.COMPLETED, result)
 
 
-def test_vector_comes_back(tmp_path: Path) -> None:
-    report = read_report(written(tmp_path, result_files(EmbeddingResult(vector=VECTOR, model="m"))))
+def test_vector_comes_back() -> None:
+    report = read_report(result_document(EMBEDDING))
     assert isinstance(report.result, EmbeddingResult)
     assert report.result.model == "m"
     assert np.array_equal(report.result.vector, VECTOR)
+    assert report.result.vector.dtype == np.float32
+
+
+def test_the_embedding_of_a_face_comes_back() -> None:
+    faces = (replace(FACE, embedding=EMBEDDING), FACE)
+    report = read_report(result_document(FaceDetectionResult(faces=faces, model="detector")))
+    assert isinstance(report.result, FaceDetectionResult)
+    first, second = report.result.faces
+    assert first.embedding is not None
+    assert first.embedding.model == "m"
+    assert np.array_equal(first.embedding.vector, VECTOR)
+    assert second == FACE
 
 
 @pytest.mark.parametrize("permanent", [True, False])
-def test_error_comes_back(tmp_path: Path, *, permanent: bool) -> None:
-    report = read_report(written(tmp_path, error_files(ComputeError("Why.", permanent=permanent))))
+def test_error_comes_back(*, permanent: bool) -> None:
+    report = read_report(error_document(ComputeError("Why.", permanent=permanent)))
     assert report == JobReport(JobState.FAILED, error="Why.", permanent=permanent)
 
 
-@pytest.mark.parametrize("name", ["vector.npy", "result.json"])
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 144, b"\x93NUMPY\x01\x00v\x00", b"[]", b"null", b'{"a": 1}']
+    "document", [b"", b"\0" * 144, b"[]", b"null", b"7", b'"error"', b'{"a": 1}', b"\xff"]
 )
-def test_damaged_files_are_noticed(tmp_path: Path, name: str, content: bytes) -> None:
-    written(tmp_path, result_files(EmbeddingResult(vector=VECTOR, model="m")))
-    (tmp_path / name).write_bytes(content)
+def test_damaged_documents_are_noticed(document: bytes) -> None:
     with pytest.raises(UnreadableOutcomeError):
-        read_report(tmp_path)
+        read_report(document)
 
 
-@pytest.mark.parametrize("name", ["vector.npy", "result.json"])
-def test_missing_files_are_noticed(tmp_path: Path, name: str) -> None:
-    written(tmp_path, result_files(EmbeddingResult(vector=VECTOR, model="m")))
-    (tmp_path / name).unlink()
+@pytest.mark.parametrize("vector", ["", "AAAA", "AAAAA", "gA==", "?", 7, None, [0.5] * 4])
+def test_damaged_vector_is_noticed(vector: object) -> None:
     with pytest.raises(UnreadableOutcomeError):
-        read_report(tmp_path)
+        read_report(changed(result_document(EMBEDDING), vector=vector))
 
 
-def test_damaged_crop_is_noticed(tmp_path: Path) -> None:
-    written(tmp_path, result_files(FaceDetectionResult(faces=(FACE, FACE), model="m")))
-    (tmp_path / "face-001.png").write_bytes(FACE.crop[:-30])
+def test_a_document_that_was_cut_short_is_noticed() -> None:
+    document = result_document(FaceDetectionResult(faces=(FACE,), model="m"))
+    for length in range(0, len(document), 17):
+        with pytest.raises(UnreadableOutcomeError):
+            read_report(document[:length])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"crop": FACE.crop[:-30].hex()}, {"embedding": {"model": "m", "vector": "AAAA"}}, {"bbox": {}}]
+)
+def test_damaged_face_is_noticed(fields: dict[str, object]) -> None:
+    document = json.loads(result_document(FaceDetectionResult(faces=(FACE, FACE), model="m")))
+    document["faces"][1].update(fields)
     with pytest.raises(UnreadableOutcomeError):
-        read_report(tmp_path)
-
-
-def test_no_objects_are_unpickled(tmp_path: Path) -> None:
-    written(tmp_path, result_files(EmbeddingResult(vector=VECTOR, model="m")))
-    np.save(tmp_path / "vector.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(UnreadableOutcomeError):
-        read_report(tmp_path)
+        read_report(json.dumps(document).encode())

@@ -20,9 +20,8 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
-def folder_of(tmp_path: Path, job_id: str) -> Path:
-    (folder,) = (tmp_path / "spool").glob(f"*/{job_id}")
-    return folder
+def files_of(tmp_path: Path, job_id: str) -> list[Path]:
+    return sorted((tmp_path / "spool").glob(f"*/{job_id}.*"))
 
 
 def test_request_comes_back(spool: Spool) -> None:
@@ -40,23 +39,21 @@ def test_names_that_could_leave_the_spool_are_no_job_ids(spool: Spool, text: str
 
 def test_first_outcome_stays(spool: Spool) -> None:
     spool.add("1", REQUEST)
-    spool.finish("1", {"x": b"first"})
-    spool.finish("1", {"x": b"second", "y": b""})
-    outcome = spool.outcome("1")
-    assert outcome is not None
-    assert [path.read_bytes() for path in outcome.iterdir()] == [b"first"]
+    spool.finish("1", b"first")
+    spool.finish("1", b"second")
+    assert spool.outcome("1") == b"first"
 
 
 def test_adding_again_keeps_the_outcome(spool: Spool) -> None:
     spool.add("1", REQUEST)
-    spool.finish("1", {"x": b""})
+    spool.finish("1", b"x")
     spool.add("1", REQUEST)
     assert spool.outcome("1") is not None
 
 
 def test_job_left_over_from_another_installation_makes_way(spool: Spool) -> None:
     spool.add("1", OTHER)
-    spool.finish("1", {"x": b""})
+    spool.finish("1", b"x")
     spool.add("1", REQUEST)
     assert spool.request("1") == REQUEST
     assert spool.outcome("1") is None
@@ -65,10 +62,10 @@ def test_job_left_over_from_another_installation_makes_way(spool: Spool) -> None
 def test_outcome_of_a_forgotten_job_is_dropped(spool: Spool, tmp_path: Path) -> None:
     spool.add("1", REQUEST)
     spool.discard("1")
-    spool.finish("1", {"x": b""})
+    spool.finish("1", b"x")
     with pytest.raises(UnknownJobError):
         spool.outcome("1")
-    assert not list((tmp_path / "spool" / "tmp").iterdir())
+    assert not files_of(tmp_path, "1")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +75,8 @@ def test_unreadable_request_is_forgotten_and_can_be_made_again(
     spool: Spool, tmp_path: Path, content: bytes
 ) -> None:
     spool.add("1", REQUEST)
-    (folder_of(tmp_path, "1") / "request.json").write_bytes(content)
+    (request,) = files_of(tmp_path, "1")
+    request.write_bytes(content)
     with pytest.raises(UnknownJobError):
         spool.request("1")
     spool.add("1", REQUEST)
@@ -96,35 +94,46 @@ def test_crash_while_writing_leaves_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", crash)
         with pytest.raises(KeyboardInterrupt):
-            spool.finish("1", {"x": b""})
+            spool.finish("1", b"x")
     assert spool.outcome("1") is None
-    spool.finish("1", {"x": b""})
+    spool.finish("1", b"x")
     assert spool.outcome("1") is not None
 
 
-def test_outcome_of_a_job_forgotten_while_it_is_written_is_dropped(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_outcome_of_a_job_forgotten_while_it_is_written_is_no_outcome(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor of a job that is asked for under the same id later."""
     spool.add("1", REQUEST)
-    monkeypatch.setattr(Path, "write_bytes", lambda *_: spool.discard("1"))
-    spool.finish("1", {"x": b""})
+    write = Path.write_bytes
+
+    def late(path: Path, data: bytes) -> int:
+        spool.discard("1")
+        return write(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", late)
+        spool.finish("1", b"x")
     with pytest.raises(UnknownJobError):
         spool.outcome("1")
-    assert not list((tmp_path / "spool" / "tmp").iterdir())
+    spool.add("1", REQUEST)
+    assert spool.outcome("1") is None
 
 
 def test_purge_removes_what_is_old_and_what_the_dead_left(spool: Spool, tmp_path: Path) -> None:
-    for job_id in ("old", "waits", "new"):
+    for job_id in ("old", "waits", "new", "ended"):
         spool.add(job_id, REQUEST)
-    left = tmp_path / "spool" / "tmp" / "left"
-    left.mkdir()
-    for folder in (folder_of(tmp_path, "old"), folder_of(tmp_path, "waits"), left):
-        os.utime(folder, (time.time() - 7200,) * 2)
+    (request,) = files_of(tmp_path, "new")
+    left = request.with_name("dead.request.1-2.part")
+    left.touch()
+    for path in (tmp_path / "spool").glob("*/*.*"):
+        if path != request:
+            os.utime(path, (time.time() - 7200,) * 2)
+    spool.finish("ended", b"just now")
     assert spool.purge(timedelta(hours=1), {"waits"}.intersection) == 2
-    assert spool.request("new") == spool.request("waits") == REQUEST
-    with pytest.raises(UnknownJobError):
-        spool.request("old")
-    assert not list((tmp_path / "spool" / "tmp").iterdir())
+    assert spool.request("new") == spool.request("waits") == spool.request("ended") == REQUEST
+    assert not files_of(tmp_path, "old")
+    assert not left.exists()
 
 
 def test_purge_of_a_spool_that_was_never_used(spool: Spool) -> None:
