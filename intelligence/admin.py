@@ -26,17 +26,21 @@ from intelligence.models import (
     EntityJob,
     EntitySyncState,
     Face,
-    FaceDecision,
-    FaceMatch,
     ImageIntelligence,
-    KnownPerson,
     ModelVersion,
     ModelVersionEvent,
-    PersonDistinction,
     SearchEncoding,
     TaskPause,
     UpkeepMark,
     VectorErrand,
+)
+from intelligence.people_models import (
+    FaceDecision,
+    FaceMatch,
+    KnownPerson,
+    PeopleChange,
+    PeopleOperation,
+    PersonDistinction,
 )
 from intelligence.vocabulary import JobStatus
 
@@ -317,6 +321,18 @@ class FaceDecisionAdmin(NoWrites, admin.ModelAdmin[FaceDecision]):
 class PersonDistinctionAdmin(NoWrites, admin.ModelAdmin[PersonDistinction]):
     list_display = ("person", "other", "decided_by", "decided_at")
     list_select_related = ("person", "other")
+
+
+@admin.register(PeopleOperation)
+class PeopleOperationAdmin(NoWrites, admin.ModelAdmin[PeopleOperation]):
+    list_display = ("at", "kind", "summary", "by")
+    show_full_result_count = False
+
+
+@admin.register(PeopleChange)
+class PeopleChangeAdmin(NoWrites, admin.ModelAdmin[PeopleChange]):
+    list_display = ("operation_id", "of", "row", "face", "before", "after")
+    show_full_result_count = False
 
 
 @admin.register(EntitySyncState)

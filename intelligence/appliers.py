@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 
 from entities.storage import EntityStorageService
-from intelligence import crops, marks
+from intelligence import crops, hints, marks
 from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetectionResult, JobResult
 from intelligence.facts import ImageFacts, image_facts
 from intelligence.forget import Forgetter
@@ -49,6 +49,7 @@ class FaceEmbeddingApplier:
 
     def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
         _upsert(self.store, completed, _point_of_face)
+        transaction.on_commit(hints.recognise)
         return ()
 
 

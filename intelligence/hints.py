@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 DEBOUNCE_SECONDS = 0.05
 UPKEEP_DEBOUNCE_SECONDS = 0.2
+RECOGNISE_DEBOUNCE_SECONDS = 0.2
 
 worker_in_this_process = threading.Event()
 """Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
@@ -65,6 +66,7 @@ class _Debounce:
 _reconcile = _Debounce(DEBOUNCE_SECONDS)
 _dispatch = _Debounce(DEBOUNCE_SECONDS)
 _upkeep = _Debounce(UPKEEP_DEBOUNCE_SECONDS)
+_recognise = _Debounce(RECOGNISE_DEBOUNCE_SECONDS)
 
 
 def reconcile() -> None:
@@ -75,6 +77,11 @@ def reconcile() -> None:
 def upkeep() -> None:
     if _upkeep.is_first():
         send("upkeep", countdown=_upkeep.seconds)
+
+
+def recognise() -> None:
+    if _recognise.is_first():
+        send("recognise", countdown=_recognise.seconds)
 
 
 def dispatch() -> None:

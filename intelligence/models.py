@@ -11,10 +11,9 @@ from typing import Any, Protocol, Self
 
 from django.db import models
 from django.db.models import F, Q
-from simple_history.models import HistoricalRecords
 
-from entities import history
 from entities.models import Entity
+from intelligence.people_models import KnownPerson
 from intelligence.vocabulary import (
     LIVE_JOB_STATUSES,
     JobStatus,
@@ -347,37 +346,22 @@ class VectorErrand(models.Model):
         return f"{self.kind} of {self.created_at:%F %T}"
 
 
-class KnownPerson(models.Model):
-    name = models.CharField(max_length=255, null=True, blank=True)
-    hidden = models.BooleanField(default=False)
-    cover_face = models.ForeignKey(
-        "Face", null=True, blank=True, on_delete=models.SET_NULL, related_name="covered_people"
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    history = HistoricalRecords(
-        history_id_field=models.BigAutoField(),
-        history_user_id_field=models.CharField(max_length=255, null=True),
-        history_user_getter=history.get_user,
-        history_user_setter=history.set_user,
-        get_user=history.current_user,
-    )
-
-    class Meta:
-        verbose_name_plural = "known people"
-        indexes = [models.Index("name", name="person_name")]
-
-    def __str__(self) -> str:
-        return self.name or f"person {self.pk}"
-
-
 class Face(models.Model):
     """A face on an image: where it is, what cut-out shows it, and who it is taken to be."""
 
     class AssignedBy(models.TextChoices):
         AUTO = "auto"
         USER = "user"
+
+    class Standing(models.TextChoices):
+        """What recognition makes of the face."""
+
+        CORE = "core"
+        """It speaks for its person: others join by being like it."""
+        FOLLOWING = "following"
+        """It belongs to its person, but is too poor, or too far off, to speak for it."""
+        WAITING = "waiting"
+        """It belongs to nobody yet, and is looked at again as soon as a core face is like it."""
 
     entity = models.ForeignKey(Entity, on_delete=models.CASCADE, related_name="faces")
     bbox = models.JSONField(help_text="x1, y1, x2, y2 of the upright image, 0..1.")
@@ -390,10 +374,22 @@ class Face(models.Model):
         KnownPerson, null=True, blank=True, on_delete=models.SET_NULL, related_name="faces"
     )
     assigned_by = models.CharField(max_length=8, choices=AssignedBy.choices, null=True, blank=True)
+    standing = models.CharField(max_length=16, choices=Standing.choices, null=True, blank=True)
+    recognised_with = models.CharField(
+        max_length=255,
+        null=True,
+        blank=True,
+        help_text="The model by whose vector recognition has looked at it; null: it is to be looked at.",
+    )
+    recognised_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index("recognised_with", "id", name="face_recognised_with"),
+            models.Index("known_person", F("quality").desc(), "id", name="face_best_of_person"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="face_confidence_in_unit_range", condition=Q(confidence__gte=0, confidence__lte=1)
@@ -415,73 +411,3 @@ class Face(models.Model):
         if not self.file_path:
             raise ValueError(f"face {self.pk} has no crop")
         return storage.resolve(self.file_path)
-
-
-class FaceMatch(models.Model):
-    """A piece of evidence: why a face was given to a person."""
-
-    face = models.ForeignKey(Face, on_delete=models.CASCADE, related_name="matches")
-    matched_face = models.ForeignKey(Face, on_delete=models.CASCADE, related_name="matched_by")
-    similarity = models.FloatField(help_text="Cosine.")
-    threshold = models.FloatField(help_text="The least similarity that counted when it was found.")
-    model = models.CharField(max_length=255)
-    rule = models.CharField(max_length=32)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name_plural = "face matches"
-        constraints = [
-            models.UniqueConstraint("face", "matched_face", "model", name="one_match_per_pair_and_model"),
-            models.CheckConstraint(name="match_of_two_faces", condition=~Q(face=F("matched_face"))),
-        ]
-
-    def __str__(self) -> str:
-        return f"face {self.face_id} ~ face {self.matched_face_id}"
-
-
-class FaceDecision(models.Model):
-    """Someone said who a face is, or is not. It names the place on the image too, to outlive re-detection."""
-
-    class Verdict(models.TextChoices):
-        IS = "is"
-        IS_NOT = "is_not"
-
-    entity = models.ForeignKey(Entity, on_delete=models.CASCADE, related_name="face_decisions")
-    face = models.ForeignKey(Face, null=True, blank=True, on_delete=models.SET_NULL, related_name="decisions")
-    bbox = models.JSONField(help_text="Where on the upright image the face was, 0..1.")
-    person = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="decisions")
-    verdict = models.CharField(max_length=8, choices=Verdict.choices)
-    decided_by = models.CharField(max_length=255, null=True, blank=True)
-    decided_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                "face", name="one_person_decided_per_face", condition=Q(verdict="is", face__isnull=False)
-            ),
-            models.UniqueConstraint(
-                "face", "person", name="one_verdict_per_face_and_person", condition=Q(face__isnull=False)
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"face {self.face_id} {self.verdict} person {self.person_id}"
-
-
-class PersonDistinction(models.Model):
-    """Someone said that these two are not the same person."""
-
-    person = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="distinct_from")
-    other = models.ForeignKey(KnownPerson, on_delete=models.CASCADE, related_name="distinct_to")
-    decided_by = models.CharField(max_length=255, null=True, blank=True)
-    decided_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint("person", "other", name="one_distinction_per_pair"),
-            # The smaller id first, so that a pair has one spelling.
-            models.CheckConstraint(name="distinction_in_order", condition=Q(person__lt=F("other"))),
-        ]
-
-    def __str__(self) -> str:
-        return f"person {self.person_id} is not person {self.other_id}"

@@ -21,6 +21,7 @@ from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
 from intelligence.near_duplicates import DuplicateKeeper
 from intelligence.polling import JobPoller
+from intelligence.recognition.recogniser import Recogniser
 from intelligence.reconcile import MInsightProcessor
 from intelligence.reembedding import Reembedding
 from intelligence.sweeps import Sweeper
@@ -45,6 +46,7 @@ class IntelligenceProcessingService:
     reembedding: Reembedding
     audit: VectorAudit
     encoder: QueryEncoder
+    recogniser: Recogniser
 
     @classmethod
     def create(cls) -> Self:
@@ -90,6 +92,7 @@ class IntelligenceProcessingService:
             reembedding=reembedding,
             audit=VectorAudit(models),
             encoder=QueryEncoder(client, storage),
+            recogniser=Recogniser(models, face),
         )
 
     def shutdown(self) -> None:

@@ -11,7 +11,15 @@ from django.db.models import Count, F, QuerySet
 from entities.models import Entity, EntityQuerySet
 from entities.storage import EntityStorageService
 from intelligence import visibility
-from intelligence.models import EntityJob, Face, FaceMatch, ImageIntelligence, KnownPerson
+from intelligence.models import (
+    EntityJob,
+    Face,
+    ImageIntelligence,
+)
+from intelligence.people_models import (
+    FaceMatch,
+    KnownPerson,
+)
 from vectors import Filter, Hit, Match, QdrantVectorStore
 from vectors.schemas import Vector
 

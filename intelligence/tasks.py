@@ -113,6 +113,12 @@ def upkeep(*_later: object) -> None:
 
 
 @shared_task
+def recognise(*_later: object) -> None:
+    if get_processing().recogniser.recognise():
+        hints.recognise()
+
+
+@shared_task
 def sweep_upkeep(*_later: object) -> None:
     get_processing().upkeep.sweep()
 

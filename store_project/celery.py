@@ -23,6 +23,7 @@ BEAT_SCHEDULE = {
     "ask the compute service about its jobs": {"task": "intelligence.tasks.poll_jobs", "schedule": 5.0},
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
     "follow what has changed": {"task": "intelligence.tasks.upkeep", "schedule": 15.0},
+    "look at faces that nobody was given to": {"task": "intelligence.tasks.recognise", "schedule": 15.0},
     "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
     "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
     "tell what the models can do": {"task": "intelligence.tasks.tell_capabilities", "schedule": 60.0},

@@ -18,6 +18,7 @@ from rest_framework.views import exception_handler
 from entities import errors
 from entities.api.validation import InvalidRequestError
 from entities.metadata import MetadataError
+from intelligence import people
 from intelligence.encoding import CannotEncodeError, UnusablePictureError
 from store_project.keys import OutsideKeyError, UnusableKeyError
 from vectors import VectorStoreError
@@ -28,6 +29,9 @@ STATUS_OF = {
     errors.EntityError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     MetadataError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     CannotEncodeError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    people.UnknownError: status.HTTP_404_NOT_FOUND,
+    people.PeopleError: status.HTTP_422_UNPROCESSABLE_ENTITY,
+    people.ConflictError: status.HTTP_409_CONFLICT,
     UnusablePictureError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     VectorStoreError: status.HTTP_503_SERVICE_UNAVAILABLE,
     OutsideKeyError: status.HTTP_404_NOT_FOUND,

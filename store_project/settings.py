@@ -218,6 +218,7 @@ CELERY_TASK_ROUTES = {
     "intelligence.tasks.infer": {"queue": "inference"},
     "intelligence.tasks.finish_jobs": {"queue": "callbacks"},
     "intelligence.tasks.forget_job": {"queue": "callbacks"},
+    "intelligence.tasks.recognise": {"queue": "recognition"},
     "intelligence.tasks.encode_queries": {"queue": "queries"},
     "intelligence.tasks.tell_capabilities": {"queue": "queries"},
 }

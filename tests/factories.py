@@ -11,7 +11,14 @@ from PIL import Image
 from entities import services
 from entities.models import Entity
 from entities.storage import EntityStorageService
-from intelligence.models import EntityJob, Face, ImageIntelligence, KnownPerson
+from intelligence.models import (
+    EntityJob,
+    Face,
+    ImageIntelligence,
+)
+from intelligence.people_models import (
+    KnownPerson,
+)
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType
 from tests import pictures
 

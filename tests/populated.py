@@ -16,9 +16,11 @@ from intelligence.models import (
     DuplicateCandidate,
     DuplicatePair,
     Face,
+    SearchEncoding,
+)
+from intelligence.people_models import (
     FaceMatch,
     KnownPerson,
-    SearchEncoding,
 )
 from intelligence.vocabulary import JobStatus, TaskType
 from tests.factories import (

@@ -17,8 +17,6 @@ from intelligence.api.serializers import (
     PersonNameSerializer,
     as_json,
 )
-from intelligence.models import KnownPerson
-from intelligence.retrieval import NotFoundError
 
 
 class KnownPersonViewSet(IntelligenceViewSet):
@@ -52,10 +50,7 @@ class KnownPersonViewSet(IntelligenceViewSet):
         pk = _id(person_id)
         given = request.data if isinstance(request.data, dict) else {}
         body = validated(PersonNameSerializer(data=given), "body")
-        try:
-            people.rename(person_id=pk, name=body["name"], by=caller(request).store_id)
-        except KnownPerson.DoesNotExist:
-            raise NotFoundError("Known person not found") from None
+        people.rename(person_id=pk, name=body["name"], by=caller(request).store_id)
         return Response(KnownPersonSerializer(self.retrieval.person(pk)).data)
 
     @extend_schema(summary="List the faces of a person", responses=FaceSerializer(many=True))

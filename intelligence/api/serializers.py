@@ -7,7 +7,14 @@ from rest_framework import serializers
 
 from entities.api.serializers import EntitySerializer, MillisecondsField, milliseconds
 from entities.api.validation import WordBooleanField
-from intelligence.models import EntityJob, Face, FaceMatch, KnownPerson
+from intelligence.models import (
+    EntityJob,
+    Face,
+)
+from intelligence.people_models import (
+    FaceMatch,
+    KnownPerson,
+)
 from intelligence.vocabulary import JobStatus
 
 T = TypeVar("T")

@@ -19,9 +19,11 @@ from intelligence import admin, pauses, setbacks
 from intelligence.models import (
     EntityJob,
     Face,
+    ImageIntelligence,
+)
+from intelligence.people_models import (
     FaceDecision,
     FaceMatch,
-    ImageIntelligence,
     KnownPerson,
     PersonDistinction,
 )

@@ -8,7 +8,13 @@ import pytest
 from rest_framework.test import APIClient
 
 from intelligence import rows
-from intelligence.models import EntityJob, Face, FaceMatch
+from intelligence.models import (
+    EntityJob,
+    Face,
+)
+from intelligence.people_models import (
+    FaceMatch,
+)
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
 from tests.factories import make_face, make_intelligence, make_job, make_person, make_photo
 from tests.intelligence.likeness import put

@@ -7,7 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from intelligence.models import KnownPerson
+from intelligence.people_models import (
+    KnownPerson,
+)
 from tests.factories import make_face, make_person, make_photo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]
