@@ -175,6 +175,16 @@ def count(kind: Kind) -> int:
         return int(cursor.fetchone()[0])
 
 
+def by_type() -> list[tuple[str, bool, int]]:
+    """Type, whether deleted, number; a collection has an empty type."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT type, is_deleted, SUM(number) FROM entities_count WHERE parent_id = %s GROUP BY 1, 2",
+            [EVERYWHERE],
+        )
+        return [(kind, bool(is_deleted), int(number)) for kind, is_deleted, number in cursor.fetchall()]
+
+
 def live_children() -> RawSQL:
     """For each entity of a query, those directly in it that are not deleted."""
     return RawSQL(

@@ -7,6 +7,7 @@ from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from entities import counting, history
 from entities.columns import LABEL_HEAD, NEWEST, LabelHead, Unindexed
@@ -166,3 +167,21 @@ class ServiceConfig(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Tally(models.Model):
+    """How often something has happened, and how much of it: of all processes together, for the metrics."""
+
+    kind = models.CharField(max_length=32)
+    subject = models.CharField(max_length=64)
+    detail = models.CharField(max_length=255, blank=True)
+    number = models.BigIntegerField(default=0)
+    amount = models.FloatField(default=0.0, help_text="Seconds, bytes or things found, as the kind has it.")
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "tallies"
+        constraints = [models.UniqueConstraint("kind", "subject", "detail", name="one_tally")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.subject}"

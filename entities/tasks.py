@@ -9,8 +9,8 @@ from entities.storage import EntityStorageService
 
 
 @shared_task
-def sweep_files(*_later: object) -> None:
+def sweep_files(*_later: object) -> int:
     """What a process left that died before it had taken its files away."""
     storage = EntityStorageService.from_settings()
     disposal.dispose(storage)
-    storage.remove_abandoned()
+    return storage.remove_abandoned()

@@ -19,6 +19,7 @@ from typing import Any
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from entities import tallies
 from entities.api.serializers import milliseconds
 from intelligence import statuses
 from intelligence.mqtt import NOTHING, Callbacks, Connection, Message
@@ -138,6 +139,7 @@ class Broadcaster:
     def _has_room(self) -> bool:
         if len(self._items) + len(self._subjects) < MOST_NOTES:
             return True
+        tallies.add("broadcast", "dropped")
         if not self._is_dropping:
             self._is_dropping = True
             logger.warning("The MQTT broker is away or slow: what changes from now on is not told to it.")
@@ -260,7 +262,9 @@ class Broadcaster:
             if subject in subjects or state != told_before[subject]
         }
         messages = [self._topics.message(subject, state) for subject, state in told.items()]
-        confirmed = self._connection.publish([*items, *messages], give_up=self._has_to_give_up)
+        messages = [*items, *messages]
+        confirmed = self._connection.publish(messages, give_up=self._has_to_give_up)
+        tallies.add("broadcast", "confirmed" if confirmed else "given up", number=len(messages))
         self._unverified = told
         return confirmed
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from entities import locks
+from entities import locks, tallies
 from intelligence import hints, model_versions, rows
 from intelligence.appliers import Applier, Completed, ResultError
 from intelligence.compute.base import (
@@ -132,6 +132,8 @@ class JobCallbackHandler:
             if of_task:
                 wanted.update(self.appliers[task].apply(of_task))
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
+        if not self.client.runs_here:
+            transaction.on_commit(partial(_count_answers, list(wanted)))
         rows.settle_locked({job.entity_id for job in wanted})
         transaction.on_commit(self.jobs.dispatch)  # there is room, and faces wait: no way over the broker
 
@@ -153,3 +155,10 @@ class JobCallbackHandler:
             and result.model == job.model
             and job.model in models[TaskType(job.task_type)]
         }
+
+
+def _count_answers(jobs: Sequence[EntityJob]) -> None:
+    """Of a service, by what was seen of it: it does not say how long it took."""
+    for job in jobs:
+        seconds = (timezone.now() - (job.started_at or job.updated_at)).total_seconds()
+        tallies.add("inference", job.task_type, job.model, amount=seconds)

@@ -11,11 +11,13 @@ from typing import Self
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from entities import tallies
 from entities.storage import EntityStorageService
 from intelligence import hints
 from intelligence.appliers import Applier, FaceDetectionApplier, FaceEmbeddingApplier, ImageEmbeddingApplier
 from intelligence.callbacks import JobCallbackHandler
 from intelligence.compute.base import ComputeClient, StartJobs
+from intelligence.compute.local import SpoolComputeClient
 from intelligence.encoder import QueryEncoder
 from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
@@ -52,7 +54,10 @@ class IntelligenceProcessingService:
     def create(cls) -> Self:
         """With the compute client that the configuration names: the web side must not import any."""
         make_client: ClientFactory = import_string(settings.COMPUTE_CLIENT_FACTORY)
-        return cls.of(make_client(hints.infer), EntityStorageService.from_settings())
+        client = make_client(hints.infer)
+        if isinstance(client, SpoolComputeClient):
+            client.on_answer = count_answer
+        return cls.of(client, EntityStorageService.from_settings())
 
     @classmethod
     def of(cls, client: ComputeClient, storage: EntityStorageService) -> Self:
@@ -98,6 +103,10 @@ class IntelligenceProcessingService:
     def shutdown(self) -> None:
         self.client.close()
         close_stores()
+
+
+def count_answer(task: TaskType, model: str, seconds: float) -> None:
+    tallies.add("inference", task, model, amount=seconds)
 
 
 _lock = threading.Lock()

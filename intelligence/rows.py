@@ -5,8 +5,8 @@ Locks are always taken in one order: the entity, then its row, then its jobs and
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -15,6 +15,7 @@ from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from entities import tallies
 from entities.models import Entity
 from intelligence import announce, hints
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence
@@ -71,7 +72,14 @@ def move_jobs(jobs: Iterable[EntityJob], status: JobStatus, **changes: object) -
         status=status, updated_at=timezone.now(), **changes
     )
     show_on_rows(moved, status)
+    if status not in LIVE_JOB_STATUSES:
+        transaction.on_commit(partial(_count_ended, Counter(job.task_type for job in moved), status))
     return moved
+
+
+def _count_ended(of_tasks: Mapping[str, int], status: JobStatus) -> None:
+    for task, number in of_tasks.items():
+        tallies.add("job", task, status, number=number)
 
 
 def show_on_rows(jobs: Iterable[EntityJob], status: JobStatus) -> None:
@@ -135,8 +143,10 @@ def discard_live_jobs(entity_ids: Iterable[int]) -> None:
     """Compute forgets them soon; what it finishes until then is not wanted any more."""
     now = timezone.now()
     live = EntityJob.objects.live().filter(entity_id__in=list(entity_ids))
-    job_ids = [job_id for job_id in live.values_list("job_id", flat=True) if job_id]
+    jobs = list(live.values_list("job_id", "task_type"))
+    job_ids = [job_id for job_id, _ in jobs if job_id]
     if live.update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now):
+        transaction.on_commit(partial(_count_ended, Counter(task for _, task in jobs), JobStatus.DISCARDED))
         transaction.on_commit(hints.dispatch)
     transaction.on_commit(partial(hints.finish_jobs, job_ids))
 

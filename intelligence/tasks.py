@@ -1,7 +1,7 @@
 """The Celery tasks: thin, idempotent, given ids only.
 
 Each takes and ignores further arguments, so that during a rolling deploy an older worker can run what a
-newer one has asked for.
+newer one has asked for. A sweep answers how much it has found to mend, for the metrics.
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ def purge_spool(*_later: object) -> None:
 
 
 @shared_task
-def sweep_images(*_later: object) -> None:
-    if get_processing().sweeper.sweep_images():
+def sweep_images(*_later: object) -> int:
+    if found := get_processing().sweeper.sweep_images():
         hints.dispatch()
+    return found
 
 
 @shared_task
@@ -124,9 +125,10 @@ def sweep_upkeep(*_later: object) -> None:
 
 
 @shared_task
-def sweep_vectors(*_later: object) -> None:
-    if get_processing().audit.sweep():
+def sweep_vectors(*_later: object) -> int:
+    if found := get_processing().audit.sweep():
         hints.dispatch()
+    return found
 
 
 @shared_task

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import (
+    task_prerun,
+    task_success,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+)
 from django.db import close_old_connections
 from kombu import Queue
 
@@ -57,6 +64,38 @@ def make_app(name: str, queues: Iterable[str] = QUEUES, **options: Any) -> Celer
 def _drop_broken_connections(**_task: Any) -> None:
     """As Django does before each request; Celery by itself would connect anew for each task."""
     close_old_connections()
+
+
+@task_success.connect
+def _note_sweep(sender: Any, result: Any, **_task: Any) -> None:
+    """When each sweep has last ended, and how much it has found to mend."""
+    if sender.name.rpartition(".")[2].startswith("sweep_"):
+        from entities import tallies  # noqa: PLC0415  (models must be loaded first)
+
+        tallies.add_now("sweep", sender.name, amount=float(result or 0))
+
+
+class _WorkerProcess:
+    flusher: Any = None
+
+
+@worker_process_init.connect
+@worker_ready.connect
+def _count(**_signal: Any) -> None:
+    """Of a `celery worker`: each process writes down what it counts itself."""
+    from entities import tallies  # noqa: PLC0415
+
+    tallies.forget()
+    _WorkerProcess.flusher = tallies.Flusher()
+    _WorkerProcess.flusher.start()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _stop_counting(**_signal: Any) -> None:
+    if _WorkerProcess.flusher is not None:
+        _WorkerProcess.flusher.stop()
+        _WorkerProcess.flusher = None
 
 
 app = make_app("store")

@@ -117,6 +117,7 @@ class BaseConfig(BaseSettings):
     mqtt_topic_port: Port | None = None
 
     max_image_pixels: int = Field(default=200_000_000, ge=1)
+    min_free_bytes: int = Field(default=1024**3, ge=0)
 
     compute_delete_ended_jobs: bool = True
     compute_job_deadline_seconds: int = Field(default=900, ge=1)
@@ -153,6 +154,7 @@ class StoreConfig(BaseConfig):
     server_threads: int = Field(default=8, ge=1, le=256)
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
     media_open: bool = False
+    metrics_token: SecretStr = SecretStr("")
     first_admin_username: str = ""
     first_admin_password: SecretStr = SecretStr("")
 
@@ -221,5 +223,5 @@ def _describe(mistake: Any) -> str:
 def _show(variable: str, value: Any) -> str:
     """Not the secrets, nor anything that may be a URL with a password in it."""
     shown = json.dumps(value, default=str)
-    secret = any(word in variable for word in ("password", "secret", "api_key"))
+    secret = any(word in variable for word in ("password", "secret", "api_key", "token"))
     return "(not shown)" if secret or "@" in shown else shown

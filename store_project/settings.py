@@ -41,6 +41,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "store_project.requests.measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "store_project.hostile_headers.plain_session_keys",
@@ -92,11 +93,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # FULL: an upload that was answered 201 survives a power cut.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
+else:
+    # A server that is not there any more is noticed, instead of waited for as long as TCP does.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 10)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = CONFIG.media_root
 MAX_UPLOAD_BYTES = CONFIG.max_upload_bytes
 MAX_IMAGE_PIXELS = CONFIG.max_image_pixels
+MIN_FREE_BYTES = CONFIG.min_free_bytes
 
 VECTORS = VectorSettings(
     path=CONFIG.cl_server_dir / "vectors",
@@ -129,6 +134,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTH_DISABLED = CONFIG.auth_disabled
 PUBLIC_KEY_FILE = CONFIG.public_key_file
 MEDIA_OPEN = CONFIG.media_open
+METRICS_TOKEN = CONFIG.metrics_token.get_secret_value()
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -210,7 +216,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.01}  # the memory transport's default of 1 s moves four tasks a second
     if EMBEDDED_BROKER
-    else {"visibility_timeout": 3600}  # longer than the longest task, else Redis delivers it again
+    else {
+        "visibility_timeout": 3600,  # longer than the longest task, else Redis delivers it again
+        "socket_connect_timeout": 2,  # a request sends hints: it does not wait for a broker that is away
+        "socket_timeout": 10,
+    }
 )
 CELERY_TASK_DEFAULT_QUEUE = "reconcile"
 CELERY_TASK_ROUTES = {

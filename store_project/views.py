@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from django.conf import settings
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,14 +15,36 @@ from rest_framework.views import APIView
 from entities.api.serializers import milliseconds
 from entities.guest_mode import is_guest_mode_on
 from intelligence import worker_status
+from store_project import readiness
 from store_project.access import Access
 
 
 class HealthSerializer(serializers.Serializer[Any]):
     status = serializers.CharField()
     service = serializers.CharField()
-    version = serializers.CharField()
+    version = serializers.CharField(help_text="Of the interface; see `release` for the program's.")
+    release = serializers.CharField()
     guestMode = serializers.ChoiceField(choices=["on", "off"])  # noqa: N815  (the wire's spelling)
+
+
+class LiveSerializer(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    release = serializers.CharField()
+
+
+class PartSerializer(serializers.Serializer[Any]):
+    word = serializers.CharField()
+    is_well = serializers.BooleanField()
+    needed = serializers.BooleanField(help_text="Without it the answer is 503.")
+    age_seconds = serializers.FloatField(
+        allow_null=True, help_text="Since it was last found well; null where it never was."
+    )
+
+
+class ReadySerializer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=["ready", "degraded", "not ready"])
+    release = serializers.CharField()
+    parts = serializers.DictField(child=PartSerializer())
 
 
 class WorkerStatusSerializer(serializers.Serializer[Any]):
@@ -42,8 +66,49 @@ class HealthView(APIView):
                 "status": "healthy",
                 "service": "CoLAN Store Server",
                 "version": "v1",
+                "release": settings.VERSION,
                 "guestMode": "on" if is_guest_mode_on() else "off",
             }
+        )
+
+
+class LiveView(APIView):
+    access = Access.PUBLIC
+
+    @extend_schema(tags=["health"], summary="Ask whether the process lives", responses=LiveSerializer)
+    def get(self, request: Request) -> Response:
+        """Touches nothing else: where this does not answer, the process has to be started again."""
+        return Response({"status": "alive", "release": settings.VERSION})
+
+
+class ReadyView(APIView):
+    access = Access.PUBLIC
+
+    @extend_schema(
+        tags=["health"],
+        summary="Ask whether all it needs is there",
+        responses={
+            200: OpenApiResponse(ReadySerializer, "Media are stored and shown; see the parts for the rest."),
+            503: OpenApiResponse(ReadySerializer, "A part that is needed is missing."),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """Looks at every part at once and answers within two seconds, whatever hangs."""
+        found = readiness.look()
+        parts = {
+            name: {
+                "word": part.word,
+                "is_well": part.is_well,
+                "needed": name in readiness.NEEDED,
+                "age_seconds": None if part.age_seconds is None else round(part.age_seconds, 1),
+            }
+            for name, part in found.parts.items()
+        }
+        status = HTTPStatus.OK if found.is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(
+            {"status": found.word, "release": settings.VERSION, "parts": parts},
+            status=status,
+            headers={"Cache-Control": "no-store"},
         )
 
 

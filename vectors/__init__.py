@@ -36,6 +36,7 @@ from vectors.stores import (
     get_clip_store,
     get_dino_store,
     get_face_store,
+    require_answer,
 )
 
 __all__ = [
@@ -69,4 +70,5 @@ __all__ = [
     "get_clip_store",
     "get_dino_store",
     "get_face_store",
+    "require_answer",
 ]

@@ -331,6 +331,13 @@ def close_stores() -> None:
         _stores.cache_clear()
 
 
+def require_answer() -> None:
+    """Raises VectorStoreError where the engine does not answer."""
+    with _lock:
+        engine = _engine()
+    engine.collections()
+
+
 def _get(kind: VectorKind) -> QdrantVectorStore:
     with _lock:
         return _stores()[kind]

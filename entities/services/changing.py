@@ -14,8 +14,8 @@ from entities.errors import (
     KindMismatchError,
 )
 from entities.models import Entity
-from entities.services.content import Content, put_back_if_lost, require_content
-from entities.signals import content_stored, media_changed
+from entities.services.content import Content, announce_content, put_back_if_lost, require_content
+from entities.signals import media_changed
 from entities.storage import EntityStorageService, IncomingFile, disk_full_explained
 
 
@@ -90,7 +90,7 @@ def replace_entity(
         entity.label, entity.description = label, description
         if content is not None:
             _replace_content(entity, content)
-            content_stored.send(Entity, entity_id=entity.pk, md5=entity.md5)
+            announce_content(entity)
         _save(entity, by=by)
 
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Self
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from entities import tallies
 from entities.errors import ContentRequiredError
 from entities.metadata import MediaMetadata, describe
 from entities.models import Entity
+from entities.signals import content_stored
 from entities.storage import EntityStorageService, IncomingFile
+
+
+def announce_content(entity: Entity) -> None:
+    """In the transaction that gives it to the entity."""
+    content_stored.send(Entity, entity_id=entity.pk, md5=entity.md5)
+    size = float(entity.file_size or 0)
+    transaction.on_commit(partial(tallies.add, "upload", entity.type or "", amount=size))
 
 
 def require_content(incoming: IncomingFile) -> None:

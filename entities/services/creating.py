@@ -8,8 +8,8 @@ from django.utils import timezone
 from entities import hierarchy, locks
 from entities.disposal import taken_back_on_failure
 from entities.models import Entity
-from entities.services.content import Content, put_back_if_lost, require_content
-from entities.signals import content_stored, media_changed
+from entities.services.content import Content, announce_content, put_back_if_lost, require_content
+from entities.signals import media_changed
 from entities.storage import EntityStorageService, IncomingFile, disk_full_explained
 
 
@@ -95,7 +95,7 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
     content.give_to(entity)
     entity.save(force_insert=True)
     media_changed.send(Entity, entity_id=entity.pk)
-    content_stored.send(Entity, entity_id=entity.pk, md5=entity.md5)
+    announce_content(entity)
     return StoredEntity(entity, created=True)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -37,6 +38,9 @@ from intelligence.vocabulary import TaskType
 
 logger = logging.getLogger(__name__)
 
+OnAnswer = Callable[[TaskType, str, float], None]
+"""Told of each answer of a model, and how many seconds it took."""
+
 
 class SpoolComputeClient:
     """A ComputeClient and, for the workers, a RunsJobs. Processes with the same spool see the same jobs.
@@ -55,6 +59,7 @@ class SpoolComputeClient:
         self._model_failures: tuple[type[Exception], ...] = (ValueError, ArithmeticError, *models.failures)
         self._failures: tuple[type[Exception], ...] = (ComputeError, MemoryError, *self._model_failures)
         self._start_jobs = start_jobs
+        self.on_answer: OnAnswer = lambda _task, _model, _seconds: None
 
     def submit(self, task: TaskType, image: Path, params: Mapping[str, object], idempotency_key: str) -> str:
         if not is_job_id(idempotency_key):
@@ -159,6 +164,7 @@ class SpoolComputeClient:
 
     def _ask_models(self, request: JobRequest, picture: Picture) -> JobResult:
         model = self._model(request.task, request.params)
+        began = time.perf_counter()
         result: JobResult
         if request.task is TaskType.FACE_DETECTION:
             faces = self._models.detect_faces(picture)
@@ -169,6 +175,7 @@ class SpoolComputeClient:
         else:
             result = EmbeddingResult(vector=self._embed(request.task, model, picture), model=model.name)
         check_result(result, dimension=model.dimension)
+        self.on_answer(request.task, model.name, time.perf_counter() - began)
         return result
 
     def _embedder(self, params: Mapping[str, object]) -> ModelInfo | None:

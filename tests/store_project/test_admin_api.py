@@ -25,6 +25,7 @@ def test_health_tells_what_clients_look_for() -> None:
         "status": "healthy",
         "service": "CoLAN Store Server",
         "version": "v1",
+        "release": "0.1.0",
         "guestMode": "on",
     }
 

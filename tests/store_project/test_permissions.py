@@ -54,6 +54,7 @@ ROUTES: dict[str, list[tuple[str, str, dict[str, str]]]] = {
         ("put", "/admin/pref/guest-mode", {"guest_mode": "true"}),
         ("put", "/admin/config/guest-mode", {"guest_mode": "true"}),
         ("get", "/system/audit", {}),
+        ("get", "/metrics", {}),
         ("post", "/system/clear-orphans", {}),
     ],
 }
@@ -173,7 +174,8 @@ def test_a_misspelt_declaration_opens_nothing(client_of: Callable[[str], APIClie
         assert client_of("nobody").get("/admin/pref").status_code == 500
 
 
-PUBLIC = {"/", "/m_insight/status", "/auth/token", "/auth/public-key", "/api/schema", "/api/docs"}
+PUBLIC = {"/", "/healthz", "/readyz", "/m_insight/status", "/auth/token", "/auth/public-key"}
+PUBLIC |= {"/api/schema", "/api/docs"}
 
 
 def routes_of_the_api(patterns: Any, prefix: str = "") -> Iterator[str]:

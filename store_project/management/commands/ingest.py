@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from entities import hierarchy
+from entities import hierarchy, tallies
 from entities.errors import InvalidHierarchyError
 from entities.ingest import Ingested, Ingester, Outcome, find_files
 from entities.storage import EntityStorageService
@@ -79,6 +79,7 @@ class Command(BaseCommand):
             )
 
     def _summarise(self, tally: Tally, stored_word: str) -> None:
+        tallies.flush()
         for item in tally.failures:
             self.stderr.write(f"{item.path}: {item.reason}")
         stored, there = tally.counts[Outcome.STORED], tally.counts[Outcome.ALREADY_THERE]

@@ -16,6 +16,7 @@ from django.core.checks import ERROR
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from entities import tallies
 from store_project import accounts
 from store_project.web import make_server
 
@@ -51,13 +52,16 @@ class Command(BaseCommand):
         accounts.prepare()
         if runtime is not None:
             runtime.start()
+        flusher = tallies.Flusher()
+        flusher.start()
         server = self._start_web(host, port, grace)
-        self.stdout.write(f"Store is at http://{host}:{port}/ (Ctrl-C stops it)")
+        self.stdout.write(f"Store {settings.VERSION} is at http://{host}:{port}/ (Ctrl-C stops it)")
         stopping.wait()
         self.stdout.write("Stopping ...")
         # Whatever hangs then, even one that holds the interpreter: it is named, and the process ends.
         faulthandler.dump_traceback_later(grace + OVERDUE_SECONDS, exit=True)
         server.stop()
+        flusher.stop()
         if runtime is not None and not runtime.stop():
             self.stdout.flush()
             os._exit(os.EX_OK)  # an ordinary exit would wait for the threads, however long they take
