@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.vectors.conftest import MODEL, OpenEdge, points, store_on
 from tests.vectors.test_edge import sub_folders, wait_until
 from vectors import Filter, Match
-from vectors.engines import edge
+from vectors.engines import edge, mirroring
 from vectors.engines.edge import EdgeEngine, _Shard
 
 
@@ -62,14 +63,109 @@ def test_what_is_written_at_the_last_moment_is_there_too(
 
     def repeat_and_write(operations: list[Any], fresh: Any) -> None:
         repeat(operations, fresh)
-        if (key := next(rounds)) <= 4:  # the last of them after the unlocked rounds
+        if (key := next(rounds)) <= 3:
             store.upsert(points([key]), model=MODEL)
 
     shard, copy = only_shard(engine), tmp_path / "copy"
     shard.copy_to(copy)
+    monkeypatch.setattr(edge, "FEW_NOTED", -1)
+    monkeypatch.setattr(edge, "MOST_ROUNDS", 2)
     monkeypatch.setattr(edge, "_repeat", repeat_and_write)
-    shard.exchange(copy, commit=lambda: None)
+    shard.catch_up(copy)
+    store.upsert(points([4]), model=MODEL)
+    shard.exchange(commit=lambda: None)
     assert [each.id for each in store.scroll()] == [1, 2, 3, 4]
+
+
+def test_the_copy_is_what_the_shard_is_whatever_is_written_meanwhile(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into files that were copied already, too: of new points, of old ones, of payloads."""
+    engine = open_edge(flush_seconds=0.02, index_after=2000)
+    store = store_on(engine)
+    store.upsert(points(range(2000)), model=MODEL)
+    wait_until(lambda: is_over(engine) and indexed(engine) == 2000)
+    shard, copy = only_shard(engine), tmp_path / "copy"
+    stop, turns = threading.Event(), itertools.count()
+
+    def write() -> None:
+        while not stop.is_set():
+            turn = next(turns)
+            store.upsert(points(range(turn % 100, 3000, 100), seed=turn), model=MODEL)
+            store.set_payload(range(turn, turn + 20), {"seen": turn})
+            store.delete([turn % 2000])
+
+    follow, differences = mirroring.Mirror.follow, []
+
+    def compare(mirror: mirroring.Mirror) -> None:
+        differences.append(_different(shard._path, copy))
+        follow(mirror)
+        differences.append(_different(shard._path, copy))
+
+    monkeypatch.setattr(mirroring, "TOO_FRESH_NANOSECONDS", 50_000_000)
+    monkeypatch.setattr(mirroring.Mirror, "follow", compare)
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        shard.copy_to(copy)
+    finally:
+        stop.set()
+        thread.join()
+    assert differences[0]
+    assert not differences[1]
+
+
+def _different(source: Path, target: Path) -> set[Path]:
+    def content(folder: Path) -> dict[Path, bytes]:
+        return {each.relative_to(folder): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+    one, other = content(source), content(target)
+    return {path for path in one.keys() | other.keys() if one.get(path) != other.get(path)}
+
+
+def test_writers_wait_neither_for_the_copy_nor_for_what_is_repeated(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_edge(flush_seconds=0.02, index_after=1000)
+    store = store_on(engine)
+    written: list[int] = []
+
+    def during(step: Callable[..., Any]) -> Callable[..., Any]:
+        """Another thread writes, makes the collection it finds, and is through before the step goes on."""
+
+        def stepping(*arguments: Any) -> Any:
+            key = 5000 + len(written)
+            writer = threading.Thread(target=store.upsert, args=[points([key])], kwargs={"model": MODEL})
+            writer.start()
+            writer.join(timeout=5)
+            if not writer.is_alive():
+                written.append(key)
+            return step(*arguments)
+
+        return stepping
+
+    monkeypatch.setattr(mirroring.Mirror, "copy_roughly", during(mirroring.Mirror.copy_roughly))
+    monkeypatch.setattr(_Shard, "catch_up", during(_Shard.catch_up))
+    store.upsert(points(range(1000)), model=MODEL)
+    wait_until(lambda: is_over(engine) and indexed(engine) > 0)
+    assert len(written) == 2
+    assert {each.id for each in store.scroll()} == {*range(1000), *written}
+
+
+def test_so_much_is_written_that_it_is_given_up_and_begun_anew(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "MOST_NOTED", 500)
+    engine = open_edge(flush_seconds=0.02, index_after=1000)
+    store = store_on(engine)
+    store.upsert(points(range(1000)), model=MODEL)
+    wait_until(lambda: not is_over(engine))
+    store.upsert(points(range(1000, 1600)), model=MODEL)
+    wait_until(lambda: is_over(engine) and len(sub_folders(tmp_path / "edge")) == 1)
+    assert (indexed(engine), only_shard(engine)._noted) == (0, None)
+    engine._keeper._index_not_before = 0
+    wait_until(lambda: is_over(engine) and indexed(engine) == 1600)
+    assert store.count() == 1600
 
 
 def test_points_that_move_are_indexed_again(open_edge: OpenEdge) -> None:
@@ -106,10 +202,10 @@ def test_a_full_disk_stops_neither_writes_nor_flushes(
     open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(source: Path, target: Path) -> None:
-        target.mkdir()
+        target.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copytree", full)
+    monkeypatch.setattr("shutil.copyfile", full)
     engine = open_edge(flush_seconds=0.02, index_after=100)
     store = store_on(engine)
     store.upsert(points(range(100)), model=MODEL)

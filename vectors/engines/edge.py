@@ -4,9 +4,9 @@ What its calls are like (0.9.0, measured), and what follows from that:
 
 - Each holds the interpreter's lock from beginning to end, so one at a time runs whatever the threads. For a
   search or a write those are milliseconds; for load(), some seconds a million points; for optimize(), which
-  builds the search index, minutes. So a child process optimizes a copy. Writes go on and are noted meanwhile;
-  once they are repeated on the copy, it takes the place of the original. Points without an index are found
-  too, by comparing with each of them.
+  builds the search index, minutes. So a child process optimizes a copy. Writes go on while that is made and
+  are noted; once they are repeated on the copy, it takes the place of the original. Points without an index
+  are found too, by comparing with each of them.
 - A write is in the write-ahead log when it returns: that outlives the process, but not the machine. So what
   has changed is flushed every few seconds, which also keeps the log short. A power cut costs those seconds.
 - Every failure is a bare Exception.
@@ -15,7 +15,6 @@ What its calls are like (0.9.0, measured), and what follows from that:
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +28,8 @@ import qdrant_edge as qdrant
 
 from vectors.collections import IndexType
 from vectors.engines.folder import corrupt, remove
-from vectors.engines.keeper import Keeper
+from vectors.engines.keeper import Keeper, NotesLostError
+from vectors.engines.mirroring import Mirror
 from vectors.errors import VectorsClosedError, VectorStoreError, VectorsUnavailableError
 from vectors.schemas import (
     Condition,
@@ -52,6 +52,12 @@ FLUSH_SECONDS = 5.0
 INDEX_AFTER = 10_000
 """Points without an index that are worth one; it also takes a tenth of all points, so that the work for n
 points grows with n log n. Comparing with 10,000 takes about 1 ms."""
+MOST_NOTED = 100_000
+"""Points that may be written while an index is made; noting more would take too much memory. Then it is begun
+anew later, when less is written."""
+FEW_NOTED = 4
+"""Operations left over for the moment in which nobody may write."""
+MOST_ROUNDS = 20
 
 T = TypeVar("T")
 
@@ -159,7 +165,10 @@ class _Shard:
         self._using = threading.Lock()  # costs nothing: the calls exclude each other anyway
         self._changed = False
         self._moved = 0
+        self._moved_before = 0
         self._noted: list[qdrant.UpdateOperation] | None = None
+        self._noted_points = 0
+        self._fresh: tuple[Path, qdrant.EdgeShard] | None = None
 
     @classmethod
     def make(cls, path: Path, *, dimension: int, indexes: Mapping[str, IndexType], index_after: int) -> Self:
@@ -189,8 +198,7 @@ class _Shard:
             self._changed = True
             self.read(lambda shard: shard.update(operation))
             self._moved += moves
-            if self._noted is not None:
-                self._noted.append(operation)
+            self._note(operation, moves)
 
     def add_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         there = self.read(lambda shard: shard.info()).payload_schema
@@ -218,21 +226,37 @@ class _Shard:
         return unindexed >= max(self._index_after, info.points_count // 10)
 
     def copy_to(self, path: Path) -> None:
-        """Searches go on meanwhile; writes wait as long as the disk takes."""
-        with self._writing:
+        """Others read and write meanwhile; writes wait only for what has changed since the copying began."""
+        mirror = Mirror(self._path, path)
+        try:
             self.read(lambda shard: shard.flush())
-            try:
-                shutil.copytree(self._path, path)
-            except OSError:
-                remove(path)
-                raise
-            self._noted = []
-            self._moved = 0
+            mirror.copy_roughly()
+            with self._writing:
+                self.read(lambda shard: shard.flush())
+                mirror.follow()
+                self._noted, self._noted_points = [], 0
+                self._moved_before = self._moved
+        except (OSError, VectorStoreError):
+            remove(path)
+            raise
 
-    def exchange(self, path: Path, *, commit: Callable[[], None]) -> None:
+    def is_noting(self) -> bool:
+        return self._noted is not None
+
+    def catch_up(self, path: Path) -> None:
         fresh = _loaded(path)
-        for _ in range(3):  # the longest part of it while others may write
-            _repeat(self._take_noted(), fresh)
+        self._fresh = path, fresh
+        for _ in range(MOST_ROUNDS):
+            noted = self._take_noted()
+            _repeat(noted, fresh)
+            if len(noted) <= FEW_NOTED:
+                break
+        with _translated():
+            fresh.flush()
+
+    def exchange(self, *, commit: Callable[[], None]) -> None:
+        assert self._fresh is not None
+        path, fresh = self._fresh
         with self._writing:
             _repeat(self._take_noted(), fresh)
             with _translated():
@@ -240,8 +264,9 @@ class _Shard:
             commit()
             with self._using:
                 old, old_path = self._open, self._path
-                self._shard, self._path = fresh, path
+                self._shard, self._path, self._fresh = fresh, path, None
             self._noted = None
+            self._moved -= self._moved_before
         with suppress(VectorStoreError), _translated():
             old.close()
         remove(old_path)
@@ -249,10 +274,25 @@ class _Shard:
     def stop_noting(self) -> None:
         with self._writing:
             self._noted = None
+            fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            with suppress(VectorStoreError), _translated():
+                fresh[1].close()
+
+    def _note(self, operation: qdrant.UpdateOperation, points: int) -> None:
+        if self._noted is not None:
+            self._noted.append(operation)
+            self._noted_points += points
+            if self._noted_points > MOST_NOTED:
+                self._noted = None
 
     def _take_noted(self) -> list[qdrant.UpdateOperation]:
+        """Raises NotesLostError where there were too many."""
         with self._writing:
-            noted, self._noted = self._noted or [], []
+            if self._noted is None:
+                raise NotesLostError("Too much was written for the search index to follow.")
+            noted, self._noted = self._noted, []
+            self._noted_points = 0
             return noted
 
     @property

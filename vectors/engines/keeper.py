@@ -16,8 +16,14 @@ from vectors.errors import CollectionGoneError, VectorsClosedError, VectorStoreE
 
 REST_SECONDS = 600.0
 """Before indexing is tried again after a failure."""
+BUSY_SECONDS = 60.0
+"""And after it was given up because too much is written."""
 
 logger = logging.getLogger(__name__)
+
+
+class NotesLostError(VectorStoreError):
+    """More was written than is noted."""
 
 
 class Shard(Protocol):
@@ -30,10 +36,17 @@ class Shard(Protocol):
     def copy_to(self, path: Path) -> None:
         """Notes from now on what is written."""
 
-    def exchange(self, path: Path, *, commit: Callable[[], None]) -> None:
-        """Puts the copy in the shard's place, with all that was noted."""
+    def is_noting(self) -> bool:
+        """False once that was too much."""
 
-    def stop_noting(self) -> None: ...
+    def catch_up(self, path: Path) -> None:
+        """Repeats on the copy what was noted, the longest part of it, while others read and write."""
+
+    def exchange(self, *, commit: Callable[[], None]) -> None:
+        """Puts the copy in the shard's place, with the rest of what was noted."""
+
+    def stop_noting(self) -> None:
+        """Closes the copy, if it did not take the shard's place."""
 
 
 S = TypeVar("S", bound=Shard)
@@ -69,12 +82,9 @@ class Keeper(Generic[S]):
 
     def ensure(self, collection: str, make: Callable[[Path], S]) -> S:
         folder = self.folder()
-        with self._lock:
-            if collection not in folder.contents.collections:
-                path = folder.new_folder(collection)
-                made = make(path)
-                folder.put(collection, path)
-                self._shards[collection] = made
+        if collection not in folder.contents.collections:
+            with self._lock:
+                self._make(folder, collection, make)
         return self.shard(collection)
 
     def drop(self, collection: str) -> None:
@@ -125,6 +135,13 @@ class Keeper(Generic[S]):
                 self._shards[collection] = self._load(folder.folder_of(collection))
             return self._shards[collection]
 
+    def _make(self, folder: VectorFolder, collection: str, make: Callable[[Path], S]) -> None:
+        if collection not in folder.contents.collections:
+            path = folder.new_folder(collection)
+            made = make(path)
+            folder.put(collection, path)
+            self._shards[collection] = made
+
     # --- The thread ---
 
     def _run(self) -> None:
@@ -139,9 +156,13 @@ class Keeper(Generic[S]):
     def _advance_indexing(self) -> None:
         if self._indexing is None:
             self._begin_indexing()
-        elif self._indexing[1].is_over():
+            return
+        shard, run = self._indexing
+        if not shard.is_noting():
+            self._give_up(run)
+        elif run.is_over():
             try:
-                self._end_indexing(*self._indexing)
+                self._end_indexing(shard, run)
             finally:
                 self._indexing = None
 
@@ -152,18 +173,38 @@ class Keeper(Generic[S]):
         self._index_not_before = time.monotonic() + REST_SECONDS  # unless all goes well
         collection, shard = waiting[0]
         copy = self.folder().new_folder(collection)
-        shard.copy_to(copy)
+        try:
+            shard.copy_to(copy)
+        except (VectorStoreError, OSError):
+            if self._shards.get(collection) is shard:
+                raise
+            self._index_not_before = 0.0  # dropped meanwhile, and its folder with it
+            return
         self._indexing = shard, Indexing.start(collection, copy)
 
+    def _give_up(self, run: Indexing) -> None:
+        logger.info("So much is written to %s that its search index is made later.", run.collection)
+        run.cancel()
+        remove(run.copy)
+        self._indexing = None
+        self._index_not_before = time.monotonic() + BUSY_SECONDS
+
     def _end_indexing(self, shard: S, run: Indexing) -> None:
+        try:
+            if run.succeeded():
+                shard.catch_up(run.copy)
+                self._exchange(shard, run)
+        except NotesLostError:
+            self._index_not_before = time.monotonic() + BUSY_SECONDS
+        finally:
+            shard.stop_noting()
+            with self._lock:
+                if run.copy.name not in self.folder().contents.collections.values():
+                    remove(run.copy)
+
+    def _exchange(self, shard: S, run: Indexing) -> None:
         with self._lock:
             folder = self.folder()
-            try:
-                # Dropped meanwhile, it may even have been made anew.
-                if run.succeeded() and self._shards.get(run.collection) is shard:
-                    shard.exchange(run.copy, commit=lambda: folder.put(run.collection, run.copy))
-                    self._index_not_before = 0.0
-            finally:
-                shard.stop_noting()
-                if run.copy.name not in folder.contents.collections.values():
-                    remove(run.copy)
+            if self._shards.get(run.collection) is shard:  # not dropped meanwhile, and made anew
+                shard.exchange(commit=lambda: folder.put(run.collection, run.copy))
+                self._index_not_before = 0.0
