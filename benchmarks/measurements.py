@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,10 +54,11 @@ class Run:
     figures: list[Figure] = field(default_factory=list)
 
 
-def measure(run: Run) -> None:
+def measure(run: Run, parts: Sequence[str]) -> None:
     """Fills `run.figures`, in the order in which things are measured."""
-    measure_writing(run, run.folder / "writing")
-    measure_reading(run, run.folder / "reading")
+    for name, part in PARTS.items():
+        if name in parts:
+            part(run, run.folder / name)
 
 
 def say(what: str) -> None:
@@ -78,6 +79,12 @@ def measure_writing(run: Run, folder: Path) -> None:
     photos = run.clients.write_photos(folder / "photos", run.plan.photos)
     with servers.started(folder) as pair:
         measure_uploads(run, pair, photos)
+    shutil.rmtree(folder)
+
+
+def measure_large_file(run: Run, folder: Path) -> None:
+    servers.prepare(folder)
+    with servers.started(folder) as pair:
         measure_memory(run, pair)
     shutil.rmtree(folder)
 
@@ -168,3 +175,10 @@ def compare(
             together[server].append(run.clients.together(server.port, calls))
     run.figures += latencies(name, *alone.values(), target=target)
     run.figures += latencies(f"{name}, {CLIENTS} clients", *together.values())
+
+
+PARTS: dict[str, Callable[[Run, Path], None]] = {
+    "uploads": measure_writing,
+    "memory": measure_large_file,
+    "reading": measure_reading,
+}

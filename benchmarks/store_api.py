@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 # Run as a script, Python looks for modules beside the script only.
 from benchmarks.clients import Clients, UnexpectedAnswerError
 from benchmarks.figures import table
-from benchmarks.measurements import CLIENTS, Plan, Run, measure
+from benchmarks.measurements import CLIENTS, PARTS, Plan, Run, measure
 from benchmarks.servers import ServerFailedError
 
 FULL = Plan(many_rows=1_000_000, photos=400, large_file=2 * 1000**3, gets=25)
@@ -57,7 +57,7 @@ def main() -> int:
     began = time.monotonic()
     with _folder(options.folder, plan) as folder, Clients(CLIENTS) as clients:
         run = Run(plan, folder, clients)
-        complete = _measure_within(run, options.limit)
+        complete = _measure_within(run, options.only or tuple(PARTS), options.limit)
     seconds = time.monotonic() - began
     print(table(run.figures))
     summary = {
@@ -80,6 +80,9 @@ def _options() -> Namespace:
         help="20,000 rows for the million, 200 MB for the 2 GB, fewer requests",
     )
     parser.add_argument(
+        "--only", action="append", choices=PARTS, help="measure this part alone; may be given several times"
+    )
+    parser.add_argument(
         "--limit", type=int, default=290, help="seconds after which to stop and print (default %(default)s)"
     )
     parser.add_argument(
@@ -100,13 +103,13 @@ def _folder(parent: Path | None, plan: Plan) -> Iterator[Path]:
         yield Path(name)
 
 
-def _measure_within(run: Run, seconds: int) -> bool:
+def _measure_within(run: Run, parts: Sequence[str], seconds: int) -> bool:
     """Whether there was time for everything."""
     signal.signal(signal.SIGALRM, partial(_out_of_time, seconds))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     signal.alarm(seconds)
     try:
-        measure(run)
+        measure(run, parts)
     except (OutOfTimeError, ServerFailedError, UnexpectedAnswerError) as error:
         print(f"Stopped: {error}\nWhat follows is not everything.", file=sys.stderr)
         return False

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
+from simple_history.manager import HistoryManager
 from simple_history.models import HistoricalRecords
 
 
@@ -39,7 +41,18 @@ def set_user(historical_row: Any, user: str | None) -> None:
 _is_written = ContextVar("_is_written", default=False)
 
 
+class CachedHistoryManager(HistoryManager):  # type: ignore[misc]  # simple_history is not typed
+    @classmethod
+    @cache
+    def from_queryset(cls, queryset_class: Any, class_name: str | None = None) -> Any:
+        """Else simple_history makes a new class for each row that it writes."""
+        return super().from_queryset(queryset_class, class_name)
+
+
 class History(HistoricalRecords):  # type: ignore[misc]  # simple_history is not typed
+    def __init__(self, **options: Any) -> None:
+        super().__init__(history_manager=CachedHistoryManager, **options)
+
     def post_delete(self, instance: Any, using: str | None = None, **options: Any) -> None:
         if not _is_written.get():
             super().post_delete(instance, using=using, **options)

@@ -83,6 +83,8 @@ class Entity(models.Model):
     """Only there after `EntityQuerySet.with_children_count`."""
     _change_reason: str
     """Kept with the version that the next save makes."""
+    was_just_made = False
+    """True where this is what a request has just stored: nothing was found on it yet."""
     has_other_content = False
     """True where this stands for an earlier version, with a file that was replaced since."""
 

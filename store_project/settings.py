@@ -86,6 +86,7 @@ DATABASES = {
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["ENGINE"] = "store_project.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         # Reading and then writing would fail with SQLITE_BUSY; IMMEDIATE waits for the others instead.
         "transaction_mode": "IMMEDIATE",

@@ -20,6 +20,8 @@ class EntityExtension:
     prefetch: Callable[[EntityQuerySet], EntityQuerySet]
     """Fetches what `values` needs, with a number of queries that does not depend on the number of rows."""
     values: Callable[[Entity], Values]
+    of_new: Values
+    """What it adds to an entity that was just made."""
 
 
 _extensions: list[EntityExtension] = []

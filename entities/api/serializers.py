@@ -97,7 +97,7 @@ class EntitySerializer(serializers.Serializer[Entity]):
             **self._links(entity),
         }
         for extension in extensions.registered():
-            values.update(extension.values(entity))
+            values.update(extension.of_new if entity.was_just_made else extension.values(entity))
         return values
 
     def _links(self, entity: Entity) -> dict[str, str | None]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest
@@ -160,15 +161,16 @@ class EntityViewSet(EntityView):
         form = validated(EntityFormSerializer(data=request.data), "body")
         stored = _create(form, by=_caller_id(request))
         code = status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK
-        return Response(self.as_json([self._as_stored(stored.entity)])[0], status=code)
+        return Response(self.as_json([self._as_stored(stored)])[0], status=code)
 
-    def _as_stored(self, entity: Entity) -> Entity:
-        """Who uploads is told what was stored, though it may be removed again by now."""
-        try:
-            return self.get_entity(entity.pk)
-        except NotFound:
-            entity.children_count = 0
-            return entity
+    def _as_stored(self, stored: services.StoredEntity) -> Entity:
+        """Who uploads is told what was stored, though it may be changed or removed again by now."""
+        if not stored.created:
+            with suppress(NotFound):
+                return self.get_entity(stored.entity.pk)
+        stored.entity.children_count = 0
+        stored.entity.was_just_made = True
+        return stored.entity
 
     @extend_schema(
         summary="Show an entity",

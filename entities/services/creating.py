@@ -61,8 +61,8 @@ def create_entity(
     StorageFullError with nothing changed.
     """
     require_content(incoming)
-    known = Entity.objects.live().filter(md5=incoming.md5).first()
-    if known is not None and storage.exists(known.file_path or ""):  # spares the decoding
+    known = _known(incoming, storage)
+    if known is not None:  # spares the decoding
         return StoredEntity(known, created=False)
     content = Content.of(incoming, storage)
     entity = Entity(
@@ -83,10 +83,16 @@ def create_entity(
         return _store_once(entity, content)
 
 
+def _known(incoming: IncomingFile, storage: EntityStorageService) -> Entity | None:
+    live = Entity.objects.live().filter(md5=incoming.md5).order_by()
+    paths = live.values_list("file_path", flat=True)
+    return live.first() if any(storage.exists(path or "") for path in paths) else None
+
+
 def _store_once(entity: Entity, content: Content) -> StoredEntity:
     locks.hold(locks.HIERARCHY, shared=True)
     locks.hold(locks.content(content.incoming.md5))
-    existing = Entity.objects.select_for_update(no_key=True).filter(md5=content.incoming.md5).first()
+    existing = _locked(content.incoming.md5)
     if existing is not None:
         put_back_if_lost(existing, content.incoming, content.storage)
         _restore(existing, by=entity.updated_by)
@@ -97,6 +103,14 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
     media_changed.send(Entity, entity_id=entity.pk)
     announce_content(entity)
     return StoredEntity(entity, created=True)
+
+
+def _locked(md5: str) -> Entity | None:
+    """Asked in two steps: whole rows are dear to read, and most content is new."""
+    named = Entity.objects.filter(md5=md5).order_by()
+    if not named.exists():
+        return None
+    return named.select_for_update(no_key=True).first()
 
 
 def _restore(entity: Entity, *, by: str | None) -> None:

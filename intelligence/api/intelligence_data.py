@@ -123,10 +123,13 @@ def _with_intelligence(entities: EntityQuerySet) -> EntityQuerySet:
     return entities.select_related("intelligence").prefetch_related(jobs)
 
 
+NOTHING_YET = {"intelligence_status": None, "intelligence_data": None}
+
+
 def _values(entity: Entity) -> dict[str, Any]:
     row: ImageIntelligence | None = getattr(entity, "intelligence", None)
     if row is None:
-        return {"intelligence_status": None, "intelligence_data": None}
+        return NOTHING_YET
     unfinished: list[EntityJob] = entity.unfinished_jobs  # type: ignore[attr-defined]  # by the prefetch
     data = intelligence_data(row, unfinished)
     # A history grows without end; it is told on the routes of the one image.
@@ -143,4 +146,5 @@ ENTITY_EXTENSION = EntityExtension(
     },
     prefetch=_with_intelligence,
     values=_values,
+    of_new=NOTHING_YET,
 )
