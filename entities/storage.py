@@ -8,9 +8,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -22,6 +23,8 @@ from entities.errors import StorageFullError, UploadTooLargeError
 CHUNK_BYTES = 1024 * 1024
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DATABASE_OUT_OF_SPACE = ("database or disk is full", "No space left on device")
+NO_LINK = {errno.EEXIST, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
+"""A file system without second names for a file answers with one of these, or the name is taken."""
 INCOMING = "incoming"
 INTENT = ".intent"
 FOLDER_ATTEMPTS = 100
@@ -53,6 +56,8 @@ class IncomingFile:
         self._max_bytes = max_bytes
         self._hash = hashlib.md5(usedforsecurity=False)
         self._file = path.open("xb")
+        self._identity: tuple[int, int] | None = None
+        self._ahead: tuple[str, Path] | None = None
 
     @property
     def md5(self) -> str:
@@ -71,7 +76,21 @@ class IncomingFile:
         with disk_full_explained():
             self._file.flush()
             os.fsync(self._file.fileno())
+            status = os.fstat(self._file.fileno())
+        self._identity = status.st_dev, status.st_ino
         self._file.close()
+
+    def stands_ahead(self, file_path: str, target: Path) -> None:
+        self._ahead = file_path, target
+
+    def stands_at(self, file_path: str) -> bool:
+        """Whether it was put there ahead, and has not been taken away since."""
+        if self._ahead is None or self._ahead[0] != file_path:
+            return False
+        with suppress(FileNotFoundError):
+            status = self._ahead[1].stat()
+            return (status.st_dev, status.st_ino) == self._identity
+        return False
 
     def discard(self) -> None:
         self._file.close()
@@ -123,18 +142,36 @@ class EntityStorageService:
 
     def put_in_place(self, incoming: IncomingFile, file_path: str) -> None:
         """When this returns, `file_path` is whole and its name survives a power cut."""
+        if incoming.stands_at(file_path):
+            return
         target = self.resolve(file_path)
         with disk_full_explained():
-            self._move(incoming.path, target)
+            self._name(target, incoming.path.replace)
             sync_folder(target.parent)
 
-    def _move(self, source: Path, target: Path) -> None:
+    def put_ahead(self, incoming: IncomingFile, file_path: str) -> None:
+        """Spares `put_in_place` the disk, for which nobody should wait while all others wait for a lock.
+
+        Nothing holds the name until then: it is a second one of the file, and may be taken away again.
+        """
+        target = self.resolve(file_path)
+        with disk_full_explained():
+            try:
+                self._name(target, partial(os.link, incoming.path))
+            except OSError as error:
+                if error.errno not in NO_LINK:
+                    raise
+                return
+            sync_folder(target.parent)
+        incoming.stands_ahead(file_path, target)
+
+    def _name(self, target: Path, give: Callable[[Path], object]) -> None:
         for _ in range(FOLDER_ATTEMPTS):
             self._make_folder(target.parent)
             with suppress(FileNotFoundError):
-                source.replace(target)
+                give(target)
                 return
-        raise FileNotFoundError(f"{target.parent} is removed as often as it is made, or {source} is gone")
+        raise FileNotFoundError(f"{target.parent} is removed as often as it is made, or the file is gone")
 
     def _make_folder(self, folder: Path) -> None:
         while not folder.is_dir():

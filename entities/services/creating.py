@@ -78,9 +78,10 @@ def create_entity(
     with (
         disk_full_explained(),
         taken_back_on_failure(storage, incoming, content.file_path),
-        transaction.atomic(),
     ):
-        return _store_once(entity, content)
+        storage.put_ahead(incoming, content.file_path)
+        with transaction.atomic():
+            return _store_once(entity, content)
 
 
 def _known(incoming: IncomingFile, storage: EntityStorageService) -> Entity | None:
@@ -95,6 +96,8 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
     existing = _locked(content.incoming.md5)
     if existing is not None:
         put_back_if_lost(existing, content.incoming, content.storage)
+        if existing.file_path != content.file_path:
+            content.storage.remove(content.file_path)  # stood there ahead
         _restore(existing, by=entity.updated_by)
         return StoredEntity(existing, created=False)
     hierarchy.check_parent(entity.parent_id)

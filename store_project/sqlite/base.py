@@ -48,6 +48,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._rollback()
         self._give_turn_back()
 
+    def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001  (Django's call)
+        """The end of each atomic block: sqlite3 commits here what no error of the database has ended."""
+        super()._set_autocommit(autocommit)
+        if autocommit:
+            self._give_turn_back()
+
     def _close(self) -> None:
         try:
             super()._close()
@@ -55,7 +61,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._give_turn_back()
 
     def _take_turn(self) -> None:
-        if self.is_in_memory_db():  # its threads share one connection
+        if self._turn is not None or self.is_in_memory_db():  # in memory threads share one connection
             return
         self._turns = turns_of(str(Path(self.settings_dict["NAME"]).absolute()))
         try:

@@ -29,7 +29,7 @@ from tests.invariants import entity_violations, file_violations
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STEPS = [
-    *((os, name) for name in ("fsync", "mkdir", "open", "replace", "rmdir", "unlink")),
+    *((os, name) for name in ("fsync", "link", "mkdir", "open", "replace", "rmdir", "unlink")),
     (io, "open"),
     (BaseDatabaseWrapper, "_commit"),
 ]
