@@ -15,7 +15,10 @@ WRITES = frozenset({"DELETE", "INSERT", "REPLAC", "UPDATE"})
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Queues before each transaction, and before each statement that writes outside of one."""
+    """Queues before each transaction, and before each statement that writes outside of one.
+
+    What begins and ends a transaction here is named by Django for its backends; the stubs do not know it.
+    """
 
     _turn: Turn | None = None
 
@@ -33,30 +36,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _start_transaction_under_autocommit(self) -> None:
         self._take_turn()
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             self._give_turn_back()
             raise
 
     def _commit(self) -> None:
         """One that fails is followed by a rollback, which ends the turn."""
-        super()._commit()
+        super()._commit()  # type: ignore[misc]
         self._give_turn_back()
 
     def _rollback(self) -> None:
         """One that fails is followed by a close."""
-        super()._rollback()
+        super()._rollback()  # type: ignore[misc]
         self._give_turn_back()
 
     def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001  (Django's call)
         """The end of each atomic block: sqlite3 commits here what no error of the database has ended."""
-        super()._set_autocommit(autocommit)
+        super()._set_autocommit(autocommit)  # type: ignore[misc]
         if autocommit:
             self._give_turn_back()
 
     def _close(self) -> None:
         try:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         finally:
             self._give_turn_back()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from entities import services
@@ -50,6 +52,18 @@ def test_bytes_in_the_trash_are_restored_when_they_come_again() -> None:
     assert (restored.is_deleted, restored.updated_by) == (False, "9")
     assert restored.history.count() == 2
     assert stored_files() == [entity.file_path]
+
+
+def test_bytes_that_came_on_an_earlier_day_stay_where_they_are(media_root: Path) -> None:
+    entity = make_photo(1)
+    earlier = "store/2020/01/02/earlier.jpg"
+    (media_root / earlier).parent.mkdir(parents=True)
+    (media_root / (entity.file_path or "")).rename(media_root / earlier)
+    Entity.objects.filter(pk=entity.pk).update(is_deleted=True, file_path=earlier)
+
+    assert not store(jpeg(1)).created
+
+    assert stored_files() == [earlier]
 
 
 def test_an_empty_file_is_refused() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -30,6 +31,63 @@ def test_it_works(storage: EntityStorageService) -> None:
 
     assert files_below(storage.media_root) == [storage.media_root / PATH]
     assert storage.resolve(PATH).read_bytes() == b"some bytes"
+
+
+def test_put_ahead_it_stays(storage: EntityStorageService) -> None:
+    with storage.receive([b"bytes"]) as incoming:
+        storage.put_ahead(incoming, PATH)
+        incoming.path.write_bytes(b"the same file")
+        storage.put_in_place(incoming, PATH)
+
+    assert files_below(storage.media_root) == [storage.media_root / PATH]
+    assert storage.resolve(PATH).read_bytes() == b"the same file"
+
+
+def take_away(path: Path) -> None:
+    path.unlink()
+    path.parent.rmdir()
+
+
+def put_another(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"another")
+
+
+@pytest.mark.parametrize("happens", [take_away, put_another])
+def test_what_was_put_ahead_may_be_taken_away(
+    storage: EntityStorageService, happens: Callable[[Path], None]
+) -> None:
+    with storage.receive([b"bytes"]) as incoming:
+        storage.put_ahead(incoming, PATH)
+        happens(storage.resolve(PATH))
+        storage.put_in_place(incoming, PATH)
+
+    assert files_below(storage.media_root) == [storage.media_root / PATH]
+    assert storage.resolve(PATH).read_bytes() == b"bytes"
+
+
+def test_put_ahead_for_another_place(storage: EntityStorageService) -> None:
+    with storage.receive([b"bytes"]) as incoming:
+        storage.put_ahead(incoming, "store/2026/01/03/abc.jpg")
+        storage.put_in_place(incoming, PATH)
+
+        assert storage.resolve(PATH).read_bytes() == b"bytes"
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTSUP, errno.EPERM])
+def test_without_second_names_it_is_put_in_place_later(
+    storage: EntityStorageService, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_paths: Path) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with storage.receive([b"bytes"]) as incoming:
+        storage.put_ahead(incoming, PATH)
+        assert not storage.exists(PATH)
+        storage.put_in_place(incoming, PATH)
+
+    assert storage.resolve(PATH).read_bytes() == b"bytes"
 
 
 def test_what_is_not_put_in_place_is_gone(storage: EntityStorageService) -> None:
