@@ -23,7 +23,7 @@ def embedded_parts_in_one_process(**_options: Any) -> list[CheckMessage]:
                 id="store.E001",
             )
         )
-    if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    if settings.DATABASES["default"]["ENGINE"] == "store_project.sqlite":
         found.append(
             CheckWarning(
                 "Several processes write to one SQLite file; they will wait for each other.",
