@@ -6,11 +6,14 @@ from http import HTTPStatus
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> JsonResponse:
     if isinstance(exception, RequestDataTooBig):
         return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if isinstance(exception, MultiPartParserError):
+        return _answer(HTTPStatus.BAD_REQUEST, str(exception))
     return _answer(HTTPStatus.BAD_REQUEST)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.utils.http import parse_header_parameters
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -44,6 +46,20 @@ def _is_understood(charset: str) -> bool:
         return codecs.lookup(charset).name in UNDERSTOOD
     except LookupError:
         return False
+
+
+class ReadableRequest(WSGIRequest):
+    """For the forms of Django itself; those of the API have a parser of their own."""
+
+    def parse_file_upload(self, META: Any, post_data: Any) -> Any:  # noqa: N803  (Django's call)
+        try:
+            return super().parse_file_upload(META, post_data)
+        except TypeError as error:  # Python's own reading of headers, by a parameter both split and whole
+            raise MultiPartParserError("A header of a part cannot be read.") from error
+
+
+class ReadableHandler(WSGIHandler):
+    request_class = ReadableRequest
 
 
 def plain_session_keys(

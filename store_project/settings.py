@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dj_database_url
 import django_stubs_ext
 
@@ -42,6 +44,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "store_project.requests.measured",
+    "store_project.content_policy.content_policy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "store_project.hostile_headers.plain_session_keys",
@@ -122,6 +125,8 @@ VECTORS = VectorSettings(
 STATIC_URL = "/static/"
 # Served from the packages themselves, so that a fresh install needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
+# Browsers ask for /favicon.ico, whatever page they show.
+WHITENOISE_ROOT = Path(__file__).parent / "at_root"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
-from store_project.hostile_headers import readable_bodies
+from store_project.hostile_headers import ReadableHandler, readable_bodies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
 
-application = readable_bodies(get_wsgi_application())
+django.setup(set_prefix=False)
+application = readable_bodies(ReadableHandler())

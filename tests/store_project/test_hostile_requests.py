@@ -85,6 +85,18 @@ def test_a_part_whose_header_cannot_be_read(admin: APIClient, disposition: str) 
     assert answer.json() == {"detail": "A header of a part cannot be read."}
 
 
+@pytest.mark.parametrize("path", ["/admin/login/", "/admin/auth/user/add/", "/api-auth/login/"])
+def test_a_part_of_a_form_of_django_whose_header_cannot_be_read(path: str) -> None:
+    body = (
+        f'--b\r\nContent-Disposition: form-data; name="username"; {SPLIT_AND_WHOLE}\r\n\r\nada\r\n--b--\r\n'
+    )
+    status, told = ask(
+        "POST", path, body.encode(), CONTENT_TYPE=MULTIPART, HTTP_COOKIE=f"csrftoken={'x' * 32}"
+    )
+    assert status == "400 Bad Request"
+    assert told == {"detail": "A header of a part cannot be read."}
+
+
 @pytest.mark.parametrize(
     "content_type", [f"{MULTIPART}; {SPLIT_AND_WHOLE}", f"{MULTIPART}; charset*=unheard-of''x"]
 )
