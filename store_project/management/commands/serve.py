@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 import threading
 from argparse import ArgumentParser
 from typing import Any
@@ -24,8 +23,6 @@ from store_project.web import make_server
 logger = logging.getLogger(__name__)
 
 OVERDUE_SECONDS = 20
-SWITCH_SECONDS = 0.001
-"""Python's own 5 ms are long for a thread that has the database to itself while all others wait for it."""
 
 
 class Command(BaseCommand):
@@ -47,7 +44,6 @@ class Command(BaseCommand):
 
     def handle(self, *, host: str, port: int, no_worker: bool, grace: float, **_options: Any) -> None:
         stopping = threading.Event()
-        sys.setswitchinterval(SWITCH_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         self.check(fail_level=ERROR)
