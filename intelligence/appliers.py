@@ -13,7 +13,7 @@ from django.db import transaction
 from entities.storage import EntityStorageService
 from intelligence import crops, hints, marks
 from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetectionResult, JobResult
-from intelligence.facts import ImageFacts, image_facts
+from intelligence.facts import ImageFacts
 from intelligence.forget import Forgetter
 from intelligence.models import EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import JobStatus, TaskType
@@ -27,9 +27,12 @@ class ResultError(ValueError):
 
 Completed = tuple[EntityJob, JobResult]
 
+Facts = Mapping[int, ImageFacts]
+"""Of each entity that the jobs are of."""
+
 
 class Applier(Protocol):
-    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
+    def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
         """Answers what came along, to be applied as well: jobs of a later task, written down by now."""
 
 
@@ -37,9 +40,10 @@ class Applier(Protocol):
 class ImageEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
-        _upsert(self.store, completed, _point_of_image)
-        marks.note(job.entity_id for job, _ in completed)  # its near-duplicates are to be looked for
+    def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
+        _upsert(self.store, completed, facts, _point_of_image)
+        # Near-duplicates are to be looked for, by their DINO vectors.
+        marks.note(job.entity_id for job, _ in completed if job.task_type == TaskType.DINO_EMBEDDING)
         return ()
 
 
@@ -47,8 +51,8 @@ class ImageEmbeddingApplier:
 class FaceEmbeddingApplier:
     store: QdrantVectorStore
 
-    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
-        _upsert(self.store, completed, _point_of_face)
+    def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
+        _upsert(self.store, completed, facts, _point_of_face)
         transaction.on_commit(hints.recognise)
         return ()
 
@@ -56,9 +60,9 @@ class FaceEmbeddingApplier:
 def _upsert(
     store: QdrantVectorStore,
     completed: Sequence[Completed],
+    facts: Facts,
     point_of: Callable[[EntityJob, EmbeddingResult, ImageFacts], VectorPoint],
 ) -> None:
-    facts = image_facts({job.entity_id for job, _ in completed})
     points: dict[str, list[VectorPoint]] = defaultdict(list)
     for job, result in completed:
         points[job.model].append(point_of(job, _expect(EmbeddingResult, result), facts[job.entity_id]))
@@ -93,7 +97,7 @@ class FaceDetectionApplier:
     forgetter: Forgetter
     models: WantedModels
 
-    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
+    def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
         found = {job: _expect(FaceDetectionResult, result).faces for job, result in completed}
         faces = {job: self._new_faces(job, each) for job, each in found.items()}
         replaced = Face.objects.filter(entity_id__in=[job.entity_id for job in found])

@@ -24,6 +24,7 @@ from intelligence.compute.base import (
     JobState,
     UnknownJobError,
 )
+from intelligence.facts import image_facts
 from intelligence.jobs import JobSubmissionService
 from intelligence.models import EntityJob, ImageIntelligence
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, TaskType
@@ -122,15 +123,14 @@ class JobCallbackHandler:
 
     def _apply(self, completed: Sequence[Completed]) -> None:
         wanted = self._wanted(completed)
-        rows.move_jobs(
-            [job for job, _ in completed if job not in wanted],
-            JobStatus.DISCARDED,
-            error_message="The image or the model has changed meanwhile.",
-        )
+        if unwanted := [job for job, _ in completed if job not in wanted]:
+            reason = "The image or the model has changed meanwhile."
+            rows.move_jobs(unwanted, JobStatus.DISCARDED, error_message=reason)
+        facts = image_facts({job.entity_id for job in wanted})
         for task in TaskType:  # faces are found before they are embedded
             of_task = [(job, result) for job, result in wanted.items() if job.task_type == task]
             if of_task:
-                wanted.update(self.appliers[task].apply(of_task))
+                wanted.update(self.appliers[task].apply(of_task, facts))
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
         if not self.client.runs_here:
             transaction.on_commit(partial(_count_answers, list(wanted)))

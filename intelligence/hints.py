@@ -16,9 +16,9 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 
-DEBOUNCE_SECONDS = 0.05
-UPKEEP_DEBOUNCE_SECONDS = 0.2
-RECOGNISE_DEBOUNCE_SECONDS = 0.2
+DEBOUNCE_SECONDS = 0.2
+UPKEEP_DEBOUNCE_SECONDS = 1.0
+RECOGNISE_DEBOUNCE_SECONDS = 1.0
 
 worker_in_this_process = threading.Event()
 """Set while an embedded worker runs here; without one the in-memory broker would only fill up."""
@@ -48,19 +48,24 @@ def send(task: str, *arguments: object, countdown: float | None = None) -> None:
 
 
 class _Debounce:
-    """Lets one call through per interval; that call acts at the interval's end, on behalf of all."""
+    """Lets the first call after a quiet time through at once; of those that follow, one per interval, which
+    acts at its end on behalf of all.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._lock = threading.Lock()
         self._covered_until = 0.0
 
-    def is_first(self) -> bool:
+    def wait(self) -> float | None:
+        """For how long the caller's hint is to wait; None where one that is under way covers it."""
         with self._lock:
-            if time.monotonic() < self._covered_until:
-                return False
-            self._covered_until = time.monotonic() + self.seconds
-            return True
+            now = time.monotonic()
+            if now < self._covered_until:
+                return None
+            is_quiet = now >= self._covered_until + self.seconds
+            self._covered_until = now if is_quiet else now + self.seconds
+            return 0.0 if is_quiet else self.seconds
 
 
 _reconcile = _Debounce(DEBOUNCE_SECONDS)
@@ -70,23 +75,25 @@ _recognise = _Debounce(RECOGNISE_DEBOUNCE_SECONDS)
 
 
 def reconcile() -> None:
-    if _reconcile.is_first():
-        send("reconcile", countdown=_reconcile.seconds)
+    _send_debounced("reconcile", _reconcile)
 
 
 def upkeep() -> None:
-    if _upkeep.is_first():
-        send("upkeep", countdown=_upkeep.seconds)
+    _send_debounced("upkeep", _upkeep)
 
 
 def recognise() -> None:
-    if _recognise.is_first():
-        send("recognise", countdown=_recognise.seconds)
+    _send_debounced("recognise", _recognise)
 
 
 def dispatch() -> None:
-    if _dispatch.is_first():
-        send("dispatch", countdown=_dispatch.seconds)
+    _send_debounced("dispatch", _dispatch)
+
+
+def _send_debounced(task: str, debounce: _Debounce) -> None:
+    wait = debounce.wait()
+    if wait is not None:
+        send(task, countdown=wait or None)
 
 
 def infer(job_ids: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
@@ -243,19 +244,17 @@ class JobSubmissionService:
         is_more = len(again) == MOST_AGAIN or BATCH_SIZE in of_task.values()
         return dict(claimed), is_more
 
-    def _take_rows(
-        self, tasks: Iterable[TaskType], entity_id: int | None
-    ) -> list[tuple[ImageIntelligence, TaskType]]:
+    def _take_rows(self, tasks: Iterable[TaskType], entity_id: int | None) -> list[Taken]:
         live = EntityJob.objects.live().filter(background=False).values_list("task_type")
         outstanding = dict(live.annotate(Count("pk")).order_by())
-        taken: list[tuple[ImageIntelligence, TaskType]] = []
+        taken: list[Taken] = []
         for task in tasks:
             room = min(self.max_outstanding - outstanding.get(task, 0), BATCH_SIZE)
             if room > 0:
                 taken += [(row, task) for row in _take(task, room, entity_id)]
         return taken
 
-    def _show_as_taken(self, taken: Iterable[tuple[ImageIntelligence, TaskType]]) -> None:
+    def _show_as_taken(self, taken: Iterable[Taken]) -> None:
         """An image task's status follows its job; of faces it says that all of them are asked for."""
         faces = {row.pk for row, task in taken if task is TaskType.FACE_EMBEDDING}
         for pks, changes in (
@@ -267,7 +266,7 @@ class JobSubmissionService:
                     processing_status=ProcessingStatus.PROCESSING, updated_at=timezone.now(), **changes
                 )
 
-    def _write_jobs(self, taken: Iterable[tuple[ImageIntelligence, TaskType]]) -> list[EntityJob]:
+    def _write_jobs(self, taken: Iterable[Taken]) -> list[EntityJob]:
         rows_of_faces = {row.pk: row for row, task in taken if task is TaskType.FACE_EMBEDDING}
         faces = Face.objects.filter(entity_id__in=rows_of_faces) if rows_of_faces else ()
         wanted = [
@@ -289,6 +288,17 @@ class JobSubmissionService:
             )
             for row, task, face in wanted
         )
+
+
+class Waiting(NamedTuple):
+    """Of an image's row, what its jobs are made of."""
+
+    pk: int
+    md5: str
+    face_count: int | None
+
+
+Taken = tuple[Waiting, TaskType]
 
 
 def _paths_of_images(jobs: Iterable[EntityJob]) -> dict[tuple[int, str], str]:
@@ -329,10 +339,11 @@ def waiting_rows(task: TaskType) -> QuerySet[ImageIntelligence]:
     return ImageIntelligence.objects.filter(waits_for(task), unasked).order_by("-priority", "pk")
 
 
-def _take(task: TaskType, room: int, entity_id: int | None) -> list[ImageIntelligence]:
+def _take(task: TaskType, room: int, entity_id: int | None) -> list[Waiting]:
     """As many as there is room for; an image's faces are asked for together, and may overfill it once."""
     waiting = waiting_rows(task).filter(**_of(entity_id))
-    found = list(waiting.select_for_update(skip_locked=True, of=("self",))[:room])
+    locked = waiting.select_for_update(skip_locked=True, of=("self",))
+    found = [Waiting(*fields) for fields in locked.values_list(*Waiting._fields)[:room]]
     if task is not TaskType.FACE_EMBEDDING:
         return found
     before = accumulate((row.face_count or 0 for row in found), initial=0)

@@ -322,13 +322,17 @@ def _status_of_faces(row: ImageIntelligence, jobs: Iterable[EntityJob], face_ids
 
 
 @transaction.atomic
-def claim_for_run(job_ids: Iterable[str]) -> list[list[str]]:
-    """The queued ones among these jobs, by image. Another worker that is sent the same ids claims none."""
-    queued = EntityJob.objects.filter(job_id__in=list(job_ids), status=JobStatus.QUEUED)
-    jobs = list(queued.select_for_update(skip_locked=True).order_by("pk"))
+def claim_for_run(job_ids: Collection[str], *, images: int | None = None) -> list[list[str]]:
+    """The queued ones among these jobs, by image, of so many or of all. Another worker that is sent the same
+    ids claims none of these.
+    """
+    queued = EntityJob.objects.filter(job_id__in=job_ids, status=JobStatus.QUEUED)
+    found = queued.select_for_update(skip_locked=True).order_by("pk")
+    by_image = list(_grouped((job.entity_id, job) for job in found).values())[:images]
+    jobs = [job for of_image in by_image for job in of_image]
     now = timezone.now()
     EntityJob.objects.filter(pk__in=[job.pk for job in jobs]).update(
         status=JobStatus.IN_PROGRESS, attempts=F("attempts") + 1, started_at=now, updated_at=now
     )
     show_on_rows(jobs, JobStatus.IN_PROGRESS)
-    return list(_grouped((job.entity_id, job.job_id or "") for job in jobs).values())
+    return [[job.job_id or "" for job in of_image] for of_image in by_image]

@@ -220,7 +220,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"polling_interval": 0.01}  # the memory transport's default of 1 s moves four tasks a second
+    {"polling_interval": 0.02}  # the memory transport's default of 1 s moves four tasks a second
     if EMBEDDED_BROKER
     else {
         "visibility_timeout": 3600,  # longer than the longest task, else Redis delivers it again

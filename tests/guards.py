@@ -63,15 +63,15 @@ GUARDS = [
     Guard(
         "a run is claimed by one worker",
         "intelligence/rows.py",
-        "filter(job_id__in=list(job_ids), status=JobStatus.QUEUED)",
-        "filter(job_id__in=list(job_ids))",
+        "filter(job_id__in=job_ids, status=JobStatus.QUEUED)",
+        "filter(job_id__in=job_ids)",
         "tests/intelligence/test_batches.py::test_another_delivery_of_the_same_ids_runs_nothing",
     ),
     Guard(
         "the vector is written before the status",
         "intelligence/callbacks.py",
-        "wanted.update(self.appliers[task].apply(of_task))",
-        "transaction.on_commit(partial(self.appliers[task].apply, of_task))",
+        "wanted.update(self.appliers[task].apply(of_task, facts))",
+        "transaction.on_commit(partial(self.appliers[task].apply, of_task, facts))",
         f"{PIPELINE}::test_a_store_that_is_away_changes_nothing",
     ),
     Guard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from entities.models import Entity
 from intelligence import hints, processing, rows, runs, tasks
 from intelligence.compute.base import EmbeddingResult, JobReport, JobState, UnknownJobError
+from intelligence.compute.fake import FakeComputeClient
 from intelligence.models import EntityJob
 from intelligence.setbacks import give_up
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, TaskType
@@ -36,9 +38,9 @@ def images_of(batch: list[str]) -> set[int]:
 
 
 def test_a_few_images_are_started_together(queued: list[EntityJob]) -> None:
-    batches = list(runs.together(queued))
+    batches = list(runs.together(queued, images_per_run=6))
 
-    assert [len(images_of(batch)) for batch in batches] == [runs.IMAGES_PER_RUN, 2]
+    assert [len(images_of(batch)) for batch in batches] == [6, 2]
     assert sorted(job_id for batch in batches for job_id in batch) == sorted(
         job.job_id or "" for job in queued
     )
@@ -61,22 +63,62 @@ def test_another_delivery_of_the_same_ids_runs_nothing(pipeline: Pipeline, queue
     assert rows.claim_for_run(job_ids) == []
 
 
-def test_results_do_not_wait_for_those_of_slow_images(
-    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[set[int]] = []
-    monkeypatch.setattr(hints, "finish_jobs", lambda job_ids: told.append(images_of(job_ids)))
-    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+@pytest.fixture
+def slow_client(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> FakeComputeClient:
     run = pipeline.client.run
 
-    def slowly(job_ids: list[str]) -> object:
+    def slowly(job_ids: Sequence[str]) -> tuple[str, ...]:
         time.sleep(0.02)
         return run(job_ids)
 
     monkeypatch.setattr(pipeline.client, "run", slowly)
-    runs.run(pipeline.client, [job.job_id or "" for job in queued])
+    return pipeline.client
+
+
+def test_results_do_not_wait_for_those_of_slow_images(
+    slow_client: FakeComputeClient, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[int]] = []
+    monkeypatch.setattr(hints, "finish_jobs", lambda job_ids: told.append(images_of(job_ids)))
+    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+
+    runs.run(slow_client, [job.job_id or "" for job in queued])
 
     assert [len(images) for images in told if images] == [1] * 8
+
+
+def test_where_images_take_long_each_goes_to_whoever_is_free(
+    slow_client: FakeComputeClient, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages: list[list[str]] = []
+    told: list[str] = []
+    monkeypatch.setattr(hints, "infer", messages.append)
+    monkeypatch.setattr(hints, "finish_jobs", told.extend)
+    monkeypatch.setattr(runs, "QUICK_SECONDS", 0.01)
+    job_ids = [job.job_id or "" for job in queued]
+
+    runs.run(slow_client, job_ids)
+
+    assert len(images_of(told)) == 1
+    assert [len(images_of(each)) for each in messages] == [1] * 7
+    for each in messages:
+        runs.run(slow_client, each)
+    assert len(messages) == 7
+    assert sorted(told) == sorted(job_ids)
+
+
+def test_a_job_that_was_forgotten_is_told_too(
+    pipeline: Pipeline, queued: list[EntityJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it is submitted again, and does not wait for a sweep."""
+    told: list[str] = []
+    monkeypatch.setattr(hints, "finish_jobs", told.extend)
+    forgotten = queued[0].job_id or ""
+    pipeline.client.cancel(forgotten)
+
+    runs.run(pipeline.client, [forgotten])
+
+    assert told == [forgotten]
 
 
 def test_a_result_that_cannot_be_used_takes_no_other_with_it(

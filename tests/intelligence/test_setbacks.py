@@ -14,7 +14,7 @@ from django.test import override_settings
 
 import vectors
 from intelligence import processing, story, tasks
-from intelligence.appliers import Completed
+from intelligence.appliers import Completed, Facts
 from intelligence.models import EntityJob, Face
 from intelligence.processing import IntelligenceProcessingService
 from intelligence.redo import ask_again, failed
@@ -43,7 +43,7 @@ class Refusing:
         self.error = error
         self.asked = 0
 
-    def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
+    def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
         self.asked += 1
         raise self.error
 
@@ -126,14 +126,14 @@ def test_what_passes_is_tried_again_until_it_has_passed(
     waits_for: list[str] = []
 
     class Recovering:
-        def apply(self, completed: Sequence[Completed]) -> Sequence[Completed]:
+        def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
             ((job, _),) = completed
             told = story.tell(job.entity_id)
             assert told is not None
             waits_for.append(job_of(job.entity_id, CLIP).error_message)
             if len(waits_for) < 3:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return applier.apply(completed)
+            return applier.apply(completed, facts)
 
     with_applier(pipeline, CLIP, Recovering(), monkeypatch)
     finish(job)
