@@ -1,7 +1,8 @@
 """Measures searching by likeness, beside comparing the query with every vector (numpy, exact).
 
 The vectors are synthetic and clustered: 100 to a cluster on average, each the cluster's centre with noise of
-0.7 of its length, of length 1; queries are made like them, about clusters drawn at random. All in one run:
+0.7 of its length, of length 1; queries are made like them, about clusters drawn at random. They lie in a
+file, mapped into memory, so that a million of them need no more than the engine does. All in one run:
 
   edge        the embedded engine in this process: writing all vectors and making the index, ten nearest of a
               query alone and while another thread writes 16 vectors 20 times a second, how many of the truly
@@ -10,6 +11,9 @@ The vectors are synthetic and clustered: 100 to a cluster on average, each the c
   server      the same through a Qdrant server, where QDRANT_TEST_URL names one (its memory is its own affair)
   endpoint    `manage.py serve --no-worker` over the same folder and as many rows, asked over HTTP by one
               client: /intelligence/entities/{id}/similar
+
+With --folder what was built there before is measured again; with --prepare it is only built, which may be
+done on a busy machine: a million vectors take their time.
 
 bare: the exact search of one query with numpy. The last line of the output is one JSON object. Compare
 ratios, not milliseconds, between machines and between days; the load of the machine is told.
@@ -37,11 +41,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Run as a script, Python looks for modules beside the script only.
-from benchmarks import rows, servers
+from benchmarks import clustered, rows, servers
 from benchmarks.clients import Call, Clients, Load
+from benchmarks.clustered import NEAREST, Matrix
 from benchmarks.figures import Figure, Target, latencies, table
 from vectors import COLLECTIONS, Filter, Match, QdrantVectorStore, VectorKind, VectorPoint, VectorSettings
 from vectors.collections import CollectionSpec, ModelCollection
@@ -49,16 +53,13 @@ from vectors.engines.base import VectorEngine
 from vectors.engines.edge import EdgeEngine
 
 MODEL = "synthetic"
-CLUSTER = 100
-NOISE = 0.7
-NEAREST = 10
+VECTORS = "vectors.npy"
 QUERIES = 300
+BARE_QUERIES = 40
 ONE_IN = 100
 FILTER = Filter(must=(Match("ancestor_ids", 7),))
 WRITTEN_AT_ONCE = 16
 WRITES_A_SECOND = 20
-
-Matrix = NDArray[np.float32]
 
 
 @dataclass
@@ -71,14 +72,12 @@ class Run:
     def __post_init__(self) -> None:
         ids = np.arange(1, len(self.vectors) + 1)
         self.kept = ids[ids % ONE_IN == 7]
-        self.exact_load, self.exact = _timed(self.queries, self._exactly)
-        self.exact_load_filtered, self.exact_filtered = _timed(self.queries, self._exactly_filtered)
-
-    def _exactly(self, query: Matrix) -> list[int]:
-        return [each + 1 for each in _nearest(self.vectors, query)]
-
-    def _exactly_filtered(self, query: Matrix) -> list[int]:
-        return [int(self.kept[each]) for each in _nearest(self.vectors[self.kept - 1], query)]
+        kept_vectors = self.vectors[self.kept - 1]
+        self.exact = clustered.exact(self.vectors, self.queries, ids)
+        self.exact_filtered = clustered.exact(kept_vectors, self.queries, self.kept)
+        few = self.queries[:BARE_QUERIES]
+        self.exact_load, _ = _timed(few, lambda query: clustered.nearest(self.vectors, query))
+        self.exact_load_filtered, _ = _timed(few, lambda query: clustered.nearest(kept_vectors, query))
 
 
 def main() -> int:
@@ -87,12 +86,16 @@ def main() -> int:
         return _open(options.open, options.dim)
     began = time.monotonic()
     load = os.getloadavg()[0]
-    run = Run(*_clustered(options.n, options.dim))
-    with tempfile.TemporaryDirectory(prefix="store-benchmark-", dir=options.folder) as name:
-        folder = Path(name)
-        servers.prepare(folder)
+    with tempfile.TemporaryDirectory(prefix="store-benchmark-") as name:
+        folder = options.folder or Path(name)
+        built = _prepared(folder, options.n, options.dim)
+        if options.prepare:
+            print(json.dumps(built))
+            return 0
+        run = Run(clustered.mapped(folder / VECTORS), clustered.queries(QUERIES, options.n, options.dim))
+        run.figures += [Figure(f"edge: {what}", "s", seconds) for what, seconds in built.items()]
         with _edge(folder) as engine:
-            _measure_engine(run, "edge", engine, _spec(options.dim), is_ready=_indexed(engine, options.dim))
+            _measure_engine(run, "edge", _store(engine, _spec(options.dim)))
         _measure_opening(run, folder, options.dim)
         _measure_server(run, options.dim)
         _measure_endpoint(run, folder, options)
@@ -116,33 +119,56 @@ def _options() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=100_000, help="vectors (%(default)s)")
     parser.add_argument("--dim", type=int, default=512, help="of each (%(default)s)")
-    parser.add_argument("--folder", type=Path, help="on whose disk to work")
+    parser.add_argument("--folder", type=Path, help="to work in, and to keep what is built")
+    parser.add_argument("--prepare", action="store_true", help="only build it, in --folder")
     parser.add_argument(
         "--open", type=Path, help="measure only opening these vectors (for the benchmark itself)"
     )
     return parser.parse_args()
 
 
-def _clustered(number: int, dimension: int) -> tuple[Matrix, Matrix]:
-    generator = np.random.default_rng(0)
-    centres = _unit(generator.standard_normal((max(1, number // CLUSTER), dimension), dtype=np.float32))
-
-    def drawn(count: int) -> Matrix:
-        noise = generator.standard_normal((count, dimension), dtype=np.float32) * (NOISE / dimension**0.5)
-        return _unit(centres[generator.integers(len(centres), size=count)] + noise)
-
-    return drawn(number), drawn(QUERIES)
+# --- What is searched, made once ---
 
 
-def _unit(matrix: Matrix) -> Matrix:
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    return matrix
+def _prepared(folder: Path, number: int, dimension: int) -> dict[str, float]:
+    """Builds what is not there yet; answers what took how many seconds."""
+    told = folder / f"built-{number}-{dimension}.json"
+    if told.exists():
+        read: dict[str, float] = json.loads(told.read_text())
+        return read
+    if (folder / "store").exists():
+        raise SystemExit(f"{folder} holds something else, or was not finished: name another folder.")
+    servers.prepare(folder)
+    clustered.write(folder / VECTORS, number, dimension)
+    built = _build(folder, dimension)
+    _write_rows(folder, number)
+    told.write_text(json.dumps(built))
+    return built
 
 
-def _nearest(vectors: Matrix, query: Matrix) -> list[int]:
-    scores = vectors @ query
-    best = np.argpartition(-scores, NEAREST)[:NEAREST]
-    return [int(each) for each in best]
+def _build(folder: Path, dimension: int) -> dict[str, float]:
+    vectors = clustered.mapped(folder / VECTORS)
+    with _edge(folder) as engine:
+        store = _store(engine, _spec(dimension))
+        began = time.monotonic()
+        _write_all(store, vectors)
+        written = time.monotonic() - began
+        name = ModelCollection(_spec(dimension).name, MODEL, dimension).physical_name
+        while not engine.is_indexed(name):
+            time.sleep(1)
+            _progress(f"indexing for {time.monotonic() - began - written:.0f} s")
+        return {"all written": written, "and indexed": time.monotonic() - began}
+
+
+def _write_all(store: QdrantVectorStore, vectors: Matrix) -> None:
+    for start in range(0, len(vectors), 5000):
+        store.upsert(_points(vectors[start : start + 5000], start + 1), model=MODEL)
+        _progress(f"{start:,} of {len(vectors):,} written")
+
+
+def _progress(words: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{words:60}", end="", file=sys.stderr, flush=True)
 
 
 def _timed(queries: Matrix, ask: Callable[[Matrix], list[int]]) -> tuple[Load, list[list[int]]]:
@@ -164,20 +190,11 @@ def _recall(found: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> f
 # --- An engine ---
 
 
-def _measure_engine(
-    run: Run, name: str, engine: VectorEngine, spec: CollectionSpec, *, is_ready: Callable[[], bool]
-) -> None:
-    store = QdrantVectorStore(engine, spec, lambda: MODEL)
-    began = time.monotonic()
-    for start in range(0, len(run.vectors), 5000):
-        store.upsert(_points(run.vectors[start : start + 5000], start + 1), model=MODEL)
-    written = time.monotonic()
-    while not is_ready():
-        time.sleep(0.2)
-    run.figures += [
-        Figure(f"{name}: all written", "s", written - began),
-        Figure(f"{name}: and indexed", "s", time.monotonic() - began),
-    ]
+def _store(engine: VectorEngine, spec: CollectionSpec) -> QdrantVectorStore:
+    return QdrantVectorStore(engine, spec, lambda: MODEL)
+
+
+def _measure_engine(run: Run, name: str, store: QdrantVectorStore) -> None:
     exact = run.exact_load
 
     def search(query: Matrix) -> list[int]:
@@ -187,7 +204,7 @@ def _measure_engine(
         return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST, filter=FILTER)]
 
     load, _ = _timed(run.queries, search)
-    run.figures += latencies(f"{name}: search, the index just made", [load], [exact])
+    run.figures += latencies(f"{name}: search, just opened", [load], [exact])
     load, found = _timed(run.queries, search)
     at_100_000 = len(run.vectors) <= 100_000
     target = Target(2, of_ratio=False) if at_100_000 else None
@@ -200,7 +217,7 @@ def _measure_engine(
     run.figures.append(Figure(f"{name}: recall@10, 1 % kept", "%", kept, 100, recall))
     with _writing(store, run):
         load, _ = _timed(run.queries, search)
-    run.figures += latencies(f"{name}: search while writing", [load], [exact])
+    run.figures += latencies(f"{name}: search while writing", [load], [exact], target=target)
 
 
 def _points(vectors: Matrix, first: int) -> Iterator[VectorPoint]:
@@ -245,11 +262,6 @@ def _edge(folder: Path) -> Iterator[EdgeEngine]:
         engine.close()
 
 
-def _indexed(engine: EdgeEngine, dimension: int) -> Callable[[], bool]:
-    name = ModelCollection(_spec(dimension).name, MODEL, dimension).physical_name
-    return lambda: engine.is_indexed(name)
-
-
 def _measure_opening(run: Run, folder: Path, dimension: int) -> None:
     command = [sys.executable, __file__, f"--dim={dimension}", f"--open={folder / 'store' / 'vectors'}"]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -291,7 +303,10 @@ def _measure_server(run: Run, dimension: int) -> None:
     engine = ServerEngine.create(VectorSettings(path=Path(), url=url, timeout_seconds=60))
     spec = _spec(dimension, f"benchmark-{uuid.uuid4().hex}")
     try:
-        _measure_engine(run, "server", engine, spec, is_ready=lambda: True)
+        began = time.monotonic()
+        _write_all(store := _store(engine, spec), run.vectors)
+        run.figures.append(Figure("server: all written", "s", time.monotonic() - began))
+        _measure_engine(run, "server", store)
         run.notes.append("server: it indexes by itself, and may not have been through when it was searched.")
     finally:
         for name in engine.collections():
@@ -303,9 +318,9 @@ def _measure_server(run: Run, dimension: int) -> None:
 # --- The endpoint ---
 
 
-def _measure_endpoint(run: Run, folder: Path, options: Namespace) -> None:
+def _write_rows(folder: Path, number: int) -> None:
     database = folder / "store" / "store.db"
-    rows.fill_store(database, first=1, last=options.n)
+    rows.fill_store(database, first=1, last=number)
     with sqlite3.connect(database) as connection:
         connection.execute(
             "INSERT INTO intelligence_modelversion (task_type, model, state, asked_up_to, updated_at) "
@@ -313,6 +328,9 @@ def _measure_endpoint(run: Run, folder: Path, options: Namespace) -> None:
             (MODEL,),
         )
     connection.close()
+
+
+def _measure_endpoint(run: Run, folder: Path, options: Namespace) -> None:
     drawn = random.Random(0).sample(range(2, options.n), QUERIES)
     path = f"/intelligence/entities/%d/similar?limit={NEAREST}&score_threshold=0"
     calls = [Call(path % number) for number in drawn]
