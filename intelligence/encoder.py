@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from entities.storage import EntityStorageService
 from intelligence import capabilities
 from intelligence.capabilities import ModelFacts
-from intelligence.compute.base import ComputeClient, ComputeError, EmbeddingResult
+from intelligence.compute.base import ComputeClient, ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.models import SearchEncoding
+from intelligence.query_jobs import Answer, QueryJobs, Question
 from intelligence.vocabulary import TaskType
 
 TASKS = {"clip": TaskType.CLIP_EMBEDDING, "dino": TaskType.DINO_EMBEDDING}
 ELSEWHERE = (
-    "A compute service looks at images here, and it cannot be asked about a search. Search by an image of "
-    "the store instead."
+    "A compute service looks at images here, and it knows no words. Search by a picture or by an image of "
+    "the store instead; or have the workers look at images themselves, with a CLIP model that knows words."
 )
 NOT_OFFERED = (
     "Searches read vectors of the model {model}, which the workers do not offer any more: give it back to "
@@ -31,14 +32,13 @@ class QueryEncoder:
 
     def encode(self, keys: Sequence[str]) -> None:
         """Those that nobody has answered, and somebody still waits for."""
-        for row in SearchEncoding.objects.filter(pk__in=keys, vector__isnull=True, error=""):
-            asked = SearchEncoding.objects.filter(pk=row.pk)
-            try:
-                result = self._result(row)
-            except ComputeError as error:
-                asked.update(error=str(error), is_permanent=error.permanent, text="")
+        rows = list(SearchEncoding.objects.filter(pk__in=keys, vector__isnull=True, error=""))
+        for key, answer in self._answers(rows).items():
+            asked = SearchEncoding.objects.filter(pk=key)
+            if isinstance(answer, ComputeError):
+                asked.update(error=str(answer), is_permanent=answer.permanent, text="")
             else:
-                asked.update(vector=result.vector.astype("<f4").tobytes(), model=result.model, text="")
+                asked.update(vector=answer.vector.astype("<f4").tobytes(), model=answer.model, text="")
 
     def tell_capabilities(self) -> None:
         offered = self.client.capabilities()
@@ -50,12 +50,31 @@ class QueryEncoder:
             }
         )
 
-    def _result(self, row: SearchEncoding) -> EmbeddingResult:
-        if not isinstance(self.client, SpoolComputeClient):
-            raise ComputeError(ELSEWHERE)
+    def _answers(self, rows: Sequence[SearchEncoding]) -> dict[str, Answer]:
+        if isinstance(self.client, SpoolComputeClient):
+            return {row.pk: self._at_once(self.client, row) for row in rows}
+        refused = {row.pk: error for row in rows if (error := self._refusal(row)) is not None}
+        pictures: dict[str, Question] = {
+            row.pk: (TASKS[row.space], self.storage.resolve(row.file_path))
+            for row in rows
+            if row.pk not in refused
+        }
+        return {**refused, **QueryJobs(self.client).ask(pictures)}
+
+    def _at_once(self, client: SpoolComputeClient, row: SearchEncoding) -> Answer:
+        if (refused := self._refusal(row)) is not None:
+            return refused
+        try:
+            if row.file_path:
+                path = self.storage.resolve(row.file_path)
+                return client.embed_picture(TASKS[row.space], path, row.model)
+            return client.embed_text(row.text, row.model)
+        except ComputeError as error:
+            return error
+
+    def _refusal(self, row: SearchEncoding) -> ComputeError | None:
         if row.model and row.model not in self.client.capabilities().offered(TASKS[row.space]):
-            raise ComputeError(NOT_OFFERED.format(model=row.model))
-        if row.file_path:
-            path = self.storage.resolve(row.file_path)
-            return self.client.embed_picture(TASKS[row.space], path, row.model)
-        return self.client.embed_text(row.text, row.model)
+            return ComputeError(NOT_OFFERED.format(model=row.model))
+        if not row.file_path and not isinstance(self.client, SpoolComputeClient):
+            return ComputeError(ELSEWHERE)
+        return None

@@ -26,8 +26,8 @@ KEPT = timedelta(days=1)
 MOST_KEPT = 10_000
 
 NO_TEXT = (
-    "The model {model} understands no text: install a CLIP model for the workers, or search by an image "
-    "instead."
+    "The model {model} understands no text: install a CLIP model for the workers (a compute service knows no "
+    "words), or search by an image or a picture instead."
 )
 NO_ANSWER = (
     "No worker has answered within {seconds:.0f} s. See that a worker of the queue `queries` runs, then try "
