@@ -103,8 +103,8 @@ def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None
 
 
 @contextmanager
-def deployed(folder: Path) -> Iterator[Deployment]:
-    """Everything but the workers; taken down and dropped at the end."""
+def deployed(folder: Path, **further: str) -> Iterator[Deployment]:
+    """Everything but the workers; taken down and dropped at the end. `further` goes to their environment."""
     with ExitStack() as stack:
         server_dir = folder / "server"
         server_dir.mkdir(parents=True)
@@ -119,6 +119,7 @@ def deployed(folder: Path) -> Iterator[Deployment]:
             "LOG_LEVEL": "WARNING",
             "QDRANT_URL": stack.enter_context(qdrant_service.running()),
             **TIMES,
+            **further,
         }
         deployment = Deployment(server_dir, env, free_port())
         web = deployment.start(

@@ -1,6 +1,7 @@
 """Workers are killed, messages lost and doubled, photos replaced and removed; then all must be right.
 
     python -m tests.chaos --seed 7 --minutes 10 --images 3000
+    python -m tests.chaos --compute remote     # by a compute service that answers 500, forgets and hangs up
 
 Needs PostgreSQL and Redis on 127.0.0.1. Exit code 0: every image has exactly the results of its content.
 """
@@ -17,9 +18,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.actors import Actor, Clock, Killer, Postman, User
+from tests.chaos.services import Service
+from tests.contracts.compute_service import PASSWORD, USERNAME, ComputeService, serving
 from tests.deployment import Deployment, deployed
 from tests.pictures import jpeg
 
@@ -44,9 +48,11 @@ def main() -> int:
     arguments = _arguments()
     folder = Path(tempfile.mkdtemp(prefix="store-chaos-"))
     print(f"seed {arguments.seed}, in {folder}", flush=True)
-    with deployed(folder) as deployment:
+    with ExitStack() as stack:
+        service = stack.enter_context(serving(wants_login=True)) if arguments.compute == "remote" else None
+        deployment = stack.enter_context(deployed(folder, **_login_at(service)))
         os.environ.update(deployment.env)  # the clock sends by the broker that the settings name
-        wrong = _torment(deployment, arguments)
+        wrong = _torment(deployment, arguments, service)
     for line in wrong:
         print(f"WRONG: {line}")
     if wrong:
@@ -57,24 +63,42 @@ def main() -> int:
     return 0
 
 
-def _torment(deployment: Deployment, arguments: argparse.Namespace) -> list[str]:
+def _login_at(service: ComputeService | None) -> dict[str, str]:
+    if service is None:
+        return {}
+    login = {"COMPUTE_USERNAME": USERNAME, "COMPUTE_PASSWORD": PASSWORD}
+    return {
+        "COMPUTE_SERVICE_URL": service.url,
+        "AUTH_SERVICE_URL": service.url,
+        "COMPUTE_TIMEOUT_SECONDS": "4",
+        **login,
+    }
+
+
+def _torment(
+    deployment: Deployment, arguments: argparse.Namespace, service: ComputeService | None
+) -> list[str]:
     seed = str(arguments.seed)
     user = User(seed, deployment, arguments.images, arguments.minutes * 60)
     postman, killer = Postman(seed, deployment), Killer(seed, deployment, arguments.workers)
     clock = Clock(seed)
-    actors: list[Actor] = [user, postman, killer, clock]
+    computes = [Service(seed, service, deployment)] if service is not None else []
+    actors: list[Actor] = [user, postman, killer, clock, *computes]
     try:
         for actor in actors:
             actor.start()
         _wait(lambda: not user.uploads_left or not user.is_alive(), arguments.minutes * 60)
         for actor in (user, postman, killer):
             actor.stop()
+        for compute in computes:
+            compute.recover()
         _report(actors, user)
         at_rest = _rests(deployment, arguments.patience)
         if at_rest and _given_up(deployment):
             deployment.manage("intelligence", "retry", "--failed")
             at_rest = _rests(deployment, arguments.patience)
-        clock.stop()
+        for actor in (clock, *computes):
+            actor.stop()
     finally:
         killer.kill_all()
     if not at_rest:
@@ -140,6 +164,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a run's choices")
     parser.add_argument("--minutes", type=float, default=1.0, help="at most so long (default %(default)s)")
     parser.add_argument("--images", type=int, default=300, help="uploads (default %(default)s)")
+    parser.add_argument("--compute", choices=["fake", "remote"], default="fake", help="(default %(default)s)")
     parser.add_argument("--workers", type=int, default=3, help="processes (default %(default)s)")
     parser.add_argument(
         "--patience", type=float, default=90.0, help="seconds to come to rest in (default %(default)s)"

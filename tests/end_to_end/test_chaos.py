@@ -10,15 +10,26 @@ from store_project.config import BASE_DIR
 pytestmark = [pytest.mark.services("postgresql", "redis"), pytest.mark.timeout(400)]
 
 
-def test_everything_ends_right_whatever_happens_on_the_way() -> None:
-    """Under two minutes; CONTRIBUTING says how to run it for longer."""
+def chaos(*options: str) -> str:
     run = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--seed", "1", "--minutes", "0.75", "--images", "300"],
+        [sys.executable, "-m", "tests.chaos", "--seed", "1", *options],
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "killed" in run.stdout
-    assert "lost" in run.stdout
+    return run.stdout
+
+
+def test_everything_ends_right_whatever_happens_on_the_way() -> None:
+    """Under two minutes; CONTRIBUTING says how to run it for longer."""
+    told = chaos("--minutes", "0.75", "--images", "300")
+    assert "killed" in told
+    assert "lost" in told
+
+
+def test_nor_does_a_compute_service_in_bad_shape_change_the_end() -> None:
+    told = chaos("--compute", "remote", "--minutes", "0.4", "--images", "100")
+    for what in ("killed", "events lost", "answered 500", "hung up"):
+        assert what in told
