@@ -18,6 +18,7 @@ from entities.errors import EntityError
 from entities.metadata import MetadataError
 from entities.models import Entity
 from entities.storage import EntityStorageService, read_chunks
+from entities.versions import IMPORTED
 
 
 class Outcome(StrEnum):
@@ -91,6 +92,7 @@ class Ingester:
                     label=path.name,
                     parent_id=self.parent_id,
                     by=self.by,
+                    reason=IMPORTED,
                 )
         except (OSError, EntityError, MetadataError, DatabaseError) as error:
             return Ingested(path, Outcome.FAILED, reason=str(error))

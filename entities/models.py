@@ -81,7 +81,7 @@ class Entity(models.Model):
 
     children_count: int
     """Only there after `EntityQuerySet.with_children_count`."""
-    _change_reason: str
+    _change_reason: str | None
     """Kept with the version that the next save makes."""
     was_just_made = False
     """True where this is what a request has just stored: nothing was found on it yet."""

@@ -21,8 +21,10 @@ History = Entity.history.model
 
 SNAPSHOT_FIELDS = (
     *("id", "history_id", "history_type", "is_collection"),
-    *("type", "md5", "width", "file_path", "is_deleted"),
+    *("type", "md5", "width", "file_path", "is_deleted", "history_change_reason"),
 )
+IMPORTED = "Imported from a folder."
+"""What history says of the first version of a file that was not uploaded."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class EntityVersionData:
     is_deleted: bool
     is_removed: bool
     """The change was a removal for good."""
+    is_import: bool = False
 
     @classmethod
     def from_history(cls, row: dict[str, Any]) -> Self:
@@ -53,6 +56,7 @@ class EntityVersionData:
             file_path=row["file_path"],
             is_deleted=row["is_deleted"],
             is_removed=row["history_type"] == "-",
+            is_import=row["history_change_reason"] == IMPORTED,
         )
 
     @property

@@ -22,7 +22,7 @@ from django.utils import timezone
 from entities import tallies
 from entities.api.serializers import milliseconds
 from intelligence import statuses
-from intelligence.mqtt import NOTHING, Callbacks, Connection, Message
+from intelligence.mqtt import NOTHING, Broker, Callbacks, Connection, Message
 from intelligence.statuses import WORKER, Clearing, State
 from intelligence.worker_status import Word
 
@@ -78,8 +78,7 @@ class Broadcaster:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        broker: Broker,
         topics: Topics,
         *,
         speaks_for_worker: bool,
@@ -110,7 +109,7 @@ class Broadcaster:
             self._on_up, self._notify, self._on_message, topics.farewell if speaks_for_worker else None
         )
         listen_to = [topics.worker] if speaks_for_worker else []
-        self._connection = Connection(host, port, callbacks, listen_to=listen_to)
+        self._connection = Connection(broker, callbacks, listen_to=listen_to)
 
     # --- Taking notes: never waits for more than another note ---
 

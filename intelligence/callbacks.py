@@ -40,6 +40,8 @@ class JobCallbackHandler:
     appliers: Mapping[TaskType, Applier]
     deadline: timedelta
     """A service that is at a job for longer has lost it."""
+    queue_deadline: timedelta
+    """A job that waits there for longer is taken back: it holds a place that others could have."""
     delete_ended: bool
     """On the service, which needs them no more."""
 
@@ -78,9 +80,17 @@ class JobCallbackHandler:
     def _act_on(self, job: EntityJob, report: JobReport) -> None:
         if report.state is JobState.RUNNING:
             self._note_running(job)
+        elif report.state is JobState.QUEUED and not self.client.runs_here:
+            self._mind_the_queue(job)
         elif report.state is JobState.FAILED:
             # The failure is forgotten first: the same key, submitted again, means another try.
             self._end([job], partial(self.jobs.put_off, job, report.error, permanent=report.permanent))
+
+    def _mind_the_queue(self, job: EntityJob) -> None:
+        handed_in = job.started_at or job.updated_at  # nothing else changes a job that only waits
+        if timezone.now() - handed_in > self.queue_deadline:
+            reason = f"Taken back: the compute service did not begin with it within {self.queue_deadline}."
+            self._end([job], partial(self.jobs.put_off, job, reason), is_over=False)
 
     def _note_running(self, job: EntityJob) -> None:
         now = timezone.now()

@@ -12,6 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
@@ -38,7 +39,7 @@ BATCH_SIZE = 16
 MOST_AGAIN = BATCH_SIZE * len(TaskType)
 LEASE_SECONDS = 60
 """For handing over one batch. Whoever takes longer does nothing wrong: the key makes a repeat harmless."""
-UPLOAD_LEASE_SECONDS = 300
+UPLOAD_LEASE_SECONDS = settings.COMPUTE_UPLOAD_LEASE_SECONDS
 """For handing over one image to a service, which knows no keys."""
 
 BACKOFF_SECONDS = (5, 30, 120, 600)

@@ -19,7 +19,7 @@ from django.db import connections
 from intelligence import hints
 from intelligence.compute.remote_jobs import is_job_id
 from intelligence.models import EntityJob
-from intelligence.mqtt import Callbacks, Connection
+from intelligence.mqtt import Broker, Callbacks, Connection
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +91,13 @@ class Inbox:
 class ComputeListener:
     """Start it once; stop it once."""
 
-    def __init__(self, host: str, port: int, *, topic: str = TOPIC) -> None:
+    def __init__(self, broker: Broker, *, topic: str = TOPIC) -> None:
         self._inbox = Inbox()
         self._unknown: OrderedDict[str, None] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="compute listener", daemon=True)
         callbacks = Callbacks(up=self._on_up, down=lambda: None, received=self._on_message)
         self._topic = topic
-        self._connection = Connection(host, port, callbacks, listen_to=[topic])
+        self._connection = Connection(broker, callbacks, listen_to=[topic])
 
     def start(self) -> None:
         self._thread.start()

@@ -6,7 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
+from django.conf import settings
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
@@ -31,6 +33,25 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Broker:
+    host: str
+    port: int
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def configured(cls) -> Self | None:
+        """None where nobody is to be told anything."""
+        if not settings.MQTT_BROKER:
+            return None
+        login = {"username": settings.MQTT_USERNAME, "password": settings.MQTT_PASSWORD}
+        return cls(settings.MQTT_BROKER, settings.MQTT_PORT, **login)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
 class Callbacks:
     """Called by the connection's own thread; they must not wait for anything."""
 
@@ -42,9 +63,9 @@ class Callbacks:
 
 
 class Connection:
-    def __init__(self, host: str, port: int, callbacks: Callbacks, *, listen_to: Sequence[str] = ()) -> None:
+    def __init__(self, broker: Broker, callbacks: Callbacks, *, listen_to: Sequence[str] = ()) -> None:
         self.is_up = False
-        self._address = f"{host}:{port}"
+        self._broker = broker
         self._callbacks = callbacks
         self._topics = listen_to
         self._was_told_down = False
@@ -59,7 +80,9 @@ class Connection:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
-        self._client.connect_async(host, port, keepalive=KEEPALIVE_SECONDS, clean_start=True)
+        if broker.username:
+            self._client.username_pw_set(broker.username, broker.password)
+        self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS, clean_start=True)
 
     def start(self) -> None:
         self._client.loop_start()
@@ -106,7 +129,7 @@ class Connection:
             return
         for topic in self._topics:
             client.subscribe(topic, LEAST_ONCE)
-        logger.info("Connected to the MQTT broker at %s.", self._address)
+        logger.info("Connected to the MQTT broker at %s.", self._broker)
         self._was_told_down = False
         self.is_up = True
         self._callbacks.up()
@@ -132,7 +155,7 @@ class Connection:
         if not self._was_told_down:
             self._was_told_down = True
             logger.warning(
-                "The MQTT broker at %s is away (%s); what is said meanwhile is lost.", self._address, reason
+                "The MQTT broker at %s is away (%s); what is said meanwhile is lost.", self._broker, reason
             )
 
     def _on_publish(

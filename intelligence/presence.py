@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 
 from intelligence import announce, worker_status
 from intelligence.broadcast import Broadcaster, Topics
+from intelligence.mqtt import Broker
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,11 @@ class Presence:
 
 def make_broadcaster(topic_port: int | None = None, **options: Any) -> Broadcaster | None:
     """None where no broker is configured."""
-    if not settings.MQTT_BROKER:
+    broker = Broker.configured()
+    if broker is None:
         return None
     topics = Topics(topic_port or settings.MQTT_TOPIC_PORT)
-    return Broadcaster(settings.MQTT_BROKER, settings.MQTT_PORT, topics, **options)
+    return Broadcaster(broker, topics, **options)
 
 
 # --- In a `celery worker` ---------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ class IntelligenceProcessingService:
                 jobs,
                 appliers,
                 deadline=timedelta(seconds=settings.COMPUTE_JOB_DEADLINE_SECONDS),
+                queue_deadline=timedelta(seconds=settings.COMPUTE_QUEUE_DEADLINE_SECONDS),
                 delete_ended=settings.COMPUTE_DELETE_ENDED_JOBS,
             ),
             sweeper=Sweeper(client, jobs, processor, reembedding),

@@ -37,7 +37,7 @@ class MInsightProcessor:
             with transaction.atomic():
                 locked = EntitySyncState.objects.select_for_update().get(pk=1)
                 marks.note(moved_collections(each.transaction_id for each in changes if each.is_collection))
-                self._apply(_last_of_each_entity(changes), Priority.UPLOAD)
+                self._apply(_last_of_each_entity(changes))
                 _advance(locked, seen)
         if number:
             worker_status.pass_ended(state.last_version, seen, number)
@@ -60,7 +60,8 @@ class MInsightProcessor:
             EntityVersionData.from_history(row) for row in newer.values(*SNAPSHOT_FIELDS)[: self.batch_size]
         ]
 
-    def _apply(self, changes: list[EntityVersionData], priority: Priority) -> None:
+    def _apply(self, changes: list[EntityVersionData], priority: Priority | None = None) -> None:
+        """Unless a priority is given it goes by where each change came from."""
         locked = _lock_entities(change.id for change in changes)
         known = ImageIntelligence.objects.in_bulk([change.id for change in changes])
         pictures = [change for change in changes if change.is_picture and change.id in locked]
@@ -98,8 +99,11 @@ def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) ->
     return row is None or (row.md5 != change.md5 and row.version <= change.transaction_id)
 
 
-def _queue(changes: Iterable[EntityVersionData], priority: Priority) -> None:
-    ImageIntelligence.objects.bulk_create(_pending_row(change, priority) for change in changes)
+def _queue(changes: Iterable[EntityVersionData], priority: Priority | None) -> None:
+    ImageIntelligence.objects.bulk_create(
+        _pending_row(change, priority or (Priority.IMPORT if change.is_import else Priority.UPLOAD))
+        for change in changes
+    )
 
 
 def _pending_row(picture: EntityVersionData, priority: Priority) -> ImageIntelligence:

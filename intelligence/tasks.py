@@ -33,7 +33,7 @@ presence.connect()  # who imports the tasks is a worker
 @shared_task
 def reconcile(*_later: object) -> None:
     if get_processing().processor.reconcile():
-        get_processing().jobs.dispatch()  # no way over the broker: somebody may wait for this image
+        hints.dispatch()
 
 
 @shared_task

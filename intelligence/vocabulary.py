@@ -20,6 +20,7 @@ class Priority(IntEnum):
     """By where the work came from; higher goes first."""
 
     UPLOAD = 30
+    IMPORT = 25  # out of a folder: there may be many, and nobody waits for one of them
     BACKFILL = 20  # found by a sweep, or asked for once more
     REDO = 10  # done before; the old results serve until then
 

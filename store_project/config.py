@@ -114,13 +114,17 @@ class BaseConfig(BaseSettings):
 
     mqtt_broker: HostName = ""
     mqtt_port: Port = 1883
+    mqtt_username: str = ""
+    mqtt_password: SecretStr = SecretStr("")
     mqtt_topic_port: Port | None = None
 
     max_image_pixels: int = Field(default=200_000_000, ge=1)
     min_free_bytes: int = Field(default=1024**3, ge=0)
 
     compute_delete_ended_jobs: bool = True
+    compute_timeout_seconds: float = Field(default=120.0, gt=0)
     compute_job_deadline_seconds: int = Field(default=900, ge=1)
+    compute_queue_deadline_seconds: int = Field(default=21_600, ge=1)
     job_silence_seconds: float = Field(default=30.0, gt=0)
 
     @field_validator("cl_server_dir")
@@ -164,7 +168,6 @@ class MInsightConfig(BaseConfig):
     compute_service_url: HttpUrl = ""
     compute_username: str = ""
     compute_password: SecretStr = SecretStr("")
-    compute_timeout_seconds: float = Field(default=120.0, gt=0)
     compute_service_models: str = Field(default="remote", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     compute_backend: Literal["local", "fake"] = "local"
     compute_threads: int = Field(default=1, ge=1, le=64)

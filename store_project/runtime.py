@@ -16,10 +16,10 @@ from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
 from celery.worker import WorkController
 from celery.worker import state as worker_state
-from django.conf import settings
 
 from intelligence import hints
 from intelligence.listener import ComputeListener
+from intelligence.mqtt import Broker
 from intelligence.presence import Presence
 from intelligence.processing import get_processing, shutdown_processing
 from store_project.celery import QUEUES, app, make_app
@@ -79,9 +79,10 @@ class WorkerThread(threading.Thread):
 
 
 def _compute_listener() -> ComputeListener | None:
-    if not (load(MInsightConfig).compute_service_url and settings.MQTT_BROKER):
+    broker = Broker.configured()
+    if broker is None or not load(MInsightConfig).compute_service_url:
         return None
-    return ComputeListener(settings.MQTT_BROKER, settings.MQTT_PORT)
+    return ComputeListener(broker)
 
 
 class EmbeddedRuntime:

@@ -195,6 +195,8 @@ SPECTACULAR_SETTINGS = {
 
 MQTT_BROKER = CONFIG.mqtt_broker
 MQTT_PORT = CONFIG.mqtt_port
+MQTT_USERNAME = CONFIG.mqtt_username
+MQTT_PASSWORD = CONFIG.mqtt_password.get_secret_value()
 # Clients take the port from the address by which they know the store.
 MQTT_TOPIC_PORT = CONFIG.mqtt_topic_port or CONFIG.server_port
 
@@ -205,6 +207,8 @@ COMPUTE_CLIENT_FACTORY = "store_project.composition.compute_client"
 COMPUTE_JOBS_OUTSTANDING = 32
 COMPUTE_JOB_ATTEMPTS = 3
 COMPUTE_JOB_DEADLINE_SECONDS = CONFIG.compute_job_deadline_seconds
+COMPUTE_UPLOAD_LEASE_SECONDS = 2.5 * CONFIG.compute_timeout_seconds  # for a try, its pauses and another
+COMPUTE_QUEUE_DEADLINE_SECONDS = CONFIG.compute_queue_deadline_seconds
 COMPUTE_DELETE_ENDED_JOBS = CONFIG.compute_delete_ended_jobs
 JOB_SILENCE_SECONDS = CONFIG.job_silence_seconds
 

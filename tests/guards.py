@@ -42,7 +42,7 @@ GUARDS = [
     Guard(
         "the cursor moves with the work, not before it",
         "intelligence/reconcile.py",
-        "self._apply(_last_of_each_entity(changes), Priority.UPLOAD)",
+        "self._apply(_last_of_each_entity(changes))",
         "pass",
         "tests/intelligence/test_reconcile.py::test_it_works",
     ),

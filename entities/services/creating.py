@@ -53,9 +53,10 @@ def create_entity(
     description: str | None = None,
     parent_id: int | None = None,
     by: str | None = None,
+    reason: str | None = None,
 ) -> StoredEntity:
     """Stores a received file. The same bytes are stored once: whoever sends them again gets the first entity,
-    restored if it was in the trash.
+    restored if it was in the trash. History keeps the reason.
 
     Raises ContentRequiredError, UndecodableImageError, ImageTooLargeError, InvalidHierarchyError or
     StorageFullError with nothing changed.
@@ -75,6 +76,7 @@ def create_entity(
         added_by=by,
         updated_by=by,
     )
+    entity._change_reason = reason  # noqa: SLF001  (simple_history's way)
     with (
         disk_full_explained(),
         taken_back_on_failure(storage, incoming, content.file_path),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from intelligence.broadcast import MOST_NOTES, Broadcaster, Topics
+from intelligence.mqtt import Broker
 from intelligence.statuses import Clearing, State
 from tests.mqtt import BROKER, BROKER_PORT, Gate, kept, listening, own_topic_port
 from tests.processes import wait_until
@@ -56,7 +57,7 @@ def start(topics: Topics) -> Iterator[Start]:
 
         def start(rows: Rows, *, port: int = BROKER_PORT, **options: Any) -> Broadcaster:
             usual = {"speaks_for_worker": False, "read": rows.read, "clearing": NothingToClear()}
-            broadcaster = Broadcaster(BROKER, port, topics, **{**usual, **options})
+            broadcaster = Broadcaster(Broker(BROKER, port), topics, **{**usual, **options})
             broadcaster.start()
             stack.callback(broadcaster.stop, grace_seconds=0.2)
             return broadcaster

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from entities.ingest import Ingester, Outcome
+from entities.storage import EntityStorageService
 from intelligence import hints, jobs, pauses, rows
 from intelligence.compute.base import ComputeError
 from intelligence.models import EntityJob, ImageIntelligence, TaskPause
@@ -21,6 +25,7 @@ from intelligence.vocabulary import (
 )
 from tests.factories import make_photo
 from tests.intelligence.pipeline import Pipeline, job_of, row_of
+from tests.pictures import jpeg
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,6 +76,24 @@ def test_it_drains_to_the_last_as_jobs_end(pipeline: Pipeline, asked: list[str])
     assert set(ended.values()) == {ProcessingStatus.COMPLETED}
 
 
+def test_an_import_drains_to_the_last_with_few_outstanding(pipeline: Pipeline, asked: list[str]) -> None:
+    """As `serve` works: each result makes room, and nothing else asks for more."""
+    pipeline = narrow(pipeline, 5)
+    for seed in range(150):
+        make_photo(seed)
+    pipeline.reconcile()
+    pipeline.dispatch()
+
+    most = 0
+    while pipeline.started:
+        most = max(most, *(live(task) for task in IMAGE_TASKS))
+        pipeline.finish(pipeline.run())
+
+    assert most == 5
+    ended = ImageIntelligence.objects.values_list("processing_status", flat=True)
+    assert Counter(ended) == {ProcessingStatus.COMPLETED: 150}
+
+
 def test_a_task_that_is_stuck_does_not_hold_up_the_others(pipeline: Pipeline) -> None:
     pipeline = narrow(pipeline, 1)
     first, second = make_photo(1), make_photo(2)
@@ -117,6 +140,23 @@ def test_a_fresh_upload_goes_before_a_backlog(pipeline: Pipeline) -> None:
     narrow(pipeline, 1).dispatch()
 
     assert set(EntityJob.objects.live().values_list("entity", flat=True)) == {fresh.pk}
+
+
+def test_a_fresh_upload_goes_before_the_files_of_a_folder(pipeline: Pipeline, tmp_path: Path) -> None:
+    ingester = Ingester(EntityStorageService.from_settings())
+    for seed in range(3):
+        path = tmp_path / f"{seed}.jpg"
+        path.write_bytes(jpeg(seed))
+        assert ingester.ingest(path).outcome is Outcome.STORED
+    fresh = make_photo(9)
+    pipeline.reconcile()
+
+    narrow(pipeline, 1).dispatch()
+
+    assert set(EntityJob.objects.live().values_list("entity", flat=True)) == {fresh.pk}
+    imported = ImageIntelligence.objects.exclude(pk=fresh.pk).values_list("priority", flat=True)
+    assert set(imported) == {Priority.IMPORT}
+    assert Priority.BACKFILL < Priority.IMPORT < Priority.UPLOAD
 
 
 def test_work_found_by_a_sweep_goes_after_uploads(pipeline: Pipeline) -> None:

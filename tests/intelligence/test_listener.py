@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from intelligence import hints, listener
 from intelligence.listener import MOST_WAITING, ComputeListener, Inbox, read_event
+from intelligence.mqtt import Broker
 from intelligence.vocabulary import JobStatus, TaskType
 from tests.factories import make_job, make_photo
 from tests.mqtt import BROKER, BROKER_PORT
@@ -118,7 +119,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def ear(topic: str, asked: list[str]) -> Iterator[ComputeListener]:
-    ear = ComputeListener(BROKER, BROKER_PORT, topic=topic)
+    ear = ComputeListener(Broker(BROKER, BROKER_PORT), topic=topic)
     ear.start()
     wait_until(lambda: ear._connection.is_up)
     yield ear

@@ -357,3 +357,43 @@ def test_two_pollers_ask_once(pipeline: RemotePipeline) -> None:
     found_by_both = polling._due_jobs()
     assert [polling._take(job) for job in found_by_both] == [True] * len(IMAGE_TASKS)
     assert [polling._take(job) for job in found_by_both] == [False] * len(IMAGE_TASKS)
+
+
+# --- Its queue ---
+
+
+def wait_for_hours(pipeline: RemotePipeline, hours: float) -> None:
+    EntityJob.objects.live().update(updated_at=timezone.now() - timedelta(hours=hours), not_before=None)
+    pipeline.processing.poller.poll()
+    pipeline.follow_hints()
+
+
+def test_a_job_that_only_waits_there_is_taken_back_and_handed_in_again(pipeline: RemotePipeline) -> None:
+    photo = make_photo(1)
+    pipeline.hand_in()
+    wait_for_hours(pipeline, 5.9)
+    assert job_of(photo.pk, TaskType.CLIP_EMBEDDING).status == JobStatus.QUEUED
+
+    wait_for_hours(pipeline, 6.1)
+    job = job_of(photo.pk, TaskType.CLIP_EMBEDDING)
+    assert (job.status, job.attempts, job.job_id) == (JobStatus.PENDING, 1, None)
+    assert "did not begin with it within 6:00:00" in job.error_message
+    assert pipeline.service.jobs == {}
+
+    for _ in range(3):
+        pipeline.go_round()
+    assert row_of(photo.pk).processing_status == ProcessingStatus.COMPLETED
+
+
+def test_a_queue_that_never_moves_holds_no_place_for_ever(pipeline: RemotePipeline) -> None:
+    photo = make_photo(1)
+    for _ in range(3):
+        EntityJob.objects.update(not_before=None)
+        pipeline.hand_in()
+        wait_for_hours(pipeline, 7)
+
+    row = row_of(photo.pk)
+    assert row.processing_status == ProcessingStatus.FAILED
+    assert "clip_embedding: Taken back: the compute service did not begin with it" in row.error_message
+    assert not EntityJob.objects.live().exists()
+    assert pipeline.service.jobs == {}

@@ -23,14 +23,18 @@ class Command(BaseCommand):
 
     def handle(self, **_options: Any) -> None:
         from intelligence.listener import ComputeListener  # noqa: PLC0415  (workers' side)
+        from intelligence.mqtt import Broker  # noqa: PLC0415
 
         _refuse_where_nobody_would_hear()
+        broker = Broker.configured()
+        if broker is None:
+            raise CommandError("MQTT_BROKER is empty: set it to the broker of the compute service.")
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-        listener = ComputeListener(settings.MQTT_BROKER, settings.MQTT_PORT)
+        listener = ComputeListener(broker)
         listener.start()
-        self.stdout.write(f"Listening at {settings.MQTT_BROKER}:{settings.MQTT_PORT} (Ctrl-C stops it)")
+        self.stdout.write(f"Listening at {broker} (Ctrl-C stops it)")
         self.stdout.flush()
         stopping.wait()
         listener.stop()
@@ -39,8 +43,6 @@ class Command(BaseCommand):
 def _refuse_where_nobody_would_hear() -> None:
     if not load(MInsightConfig).compute_service_url:
         raise CommandError("COMPUTE_SERVICE_URL is empty: there is no compute service to listen to.")
-    if not settings.MQTT_BROKER:
-        raise CommandError("MQTT_BROKER is empty: set it to the broker that the compute service speaks to.")
     if settings.EMBEDDED_BROKER:
         raise CommandError(
             "CELERY_BROKER_URL is empty: workers inside another process cannot be asked. `serve`, which has "
