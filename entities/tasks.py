@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.utils import timezone
 
-from entities import disposal
+from entities import disposal, quarantine
 from entities.storage import EntityStorageService
 
 
@@ -14,3 +15,8 @@ def sweep_files(*_later: object) -> int:
     storage = EntityStorageService.from_settings()
     disposal.dispose(storage)
     return storage.remove_abandoned()
+
+
+@shared_task
+def purge_quarantine(*_later: object) -> None:
+    quarantine.purge(EntityStorageService.from_settings().media_root, today=timezone.now().date())

@@ -55,6 +55,11 @@ class Topics:
     def worker(self) -> str:
         return f"mInsight/{self.port}/status"
 
+    @property
+    def entities(self) -> str:
+        """Of all of them, for who listens."""
+        return f"mInsight/{self.port}/entity_item_status/+"
+
     def entity(self, entity_id: int) -> str:
         return f"mInsight/{self.port}/entity_item_status/{entity_id}"
 

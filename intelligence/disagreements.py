@@ -10,7 +10,7 @@ from typing import Any, Self
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from entities.models import Entity
+from entities.models import Entity, EntityQuerySet
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import (
     HANDED_OVER,
@@ -42,9 +42,12 @@ class Span:
 
 def without_current_row(span: Span) -> list[int]:
     """Live images without a row, or with a row of other content."""
-    pictures = Entity.objects.live().images().filter(span.of("pk"), width__isnull=False)
-    behind = pictures.filter(Q(intelligence__isnull=True) | ~Q(intelligence__md5=F("md5")))
+    behind = pictures(span).filter(Q(intelligence__isnull=True) | ~Q(intelligence__md5=F("md5")))
     return list(behind.order_by("pk").values_list("pk", flat=True))
+
+
+def pictures(span: Span) -> EntityQuerySet:
+    return Entity.objects.live().images().filter(span.of("pk"), width__isnull=False)
 
 
 def dropped(span: Span) -> list[int]:
@@ -90,11 +93,19 @@ def _waits_for_nothing(task: TaskType) -> Q:
 
 
 def count_faces_again(span: Span) -> int:
-    """Where the number on the row is not that of the faces in the table; answers how many rows that were."""
-    of_row = Face.objects.filter(entity=OuterRef("pk")).order_by().values("entity")
-    number: Any = Coalesce(Subquery(of_row.annotate(number=Count("pk")).values("number")), Value(0))
+    """Answers how many rows had another number."""
+    return miscounting_faces(span).update(face_count=_number_of_faces())
+
+
+def miscounting_faces(span: Span) -> QuerySet[ImageIntelligence]:
+    """Where the number on the row is not that of the faces in the table."""
     found = _live(span).filter(face_detection_status=JobStatus.COMPLETED)
-    return found.exclude(face_count=number).update(face_count=number)
+    return found.exclude(face_count=_number_of_faces())
+
+
+def _number_of_faces() -> Any:
+    of_row = Face.objects.filter(entity=OuterRef("pk")).order_by().values("entity")
+    return Coalesce(Subquery(of_row.annotate(number=Count("pk")).values("number")), Value(0))
 
 
 def _live(span: Span) -> QuerySet[ImageIntelligence]:

@@ -7,32 +7,29 @@ the database, and a worker of the store does it and writes the answer down.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
-from intelligence import comparison
+from intelligence import comparison, errand_notes
+from intelligence.audit import errands as audit_errands
+from intelligence.audit import whole
+from intelligence.errand_notes import ErrandError
 from intelligence.models import VectorErrand
 from intelligence.processing import IntelligenceProcessingService, get_processing
 from intelligence.vocabulary import TaskType
 from vectors import VectorsInUseError, VectorStoreError
 
-POLL_SECONDS = 0.2
-UNTAKEN_SECONDS = 30.0
 KEPT = timedelta(days=1)
 """What a command that was interrupted left behind."""
 
 Arguments = Mapping[str, Any]
 
 logger = logging.getLogger(__name__)
-
-
-class ErrandError(Exception):
-    """Nobody could look into the vectors; the message says why."""
 
 
 def _check(processing: IntelligenceProcessingService, arguments: Arguments) -> list[dict[str, Any]]:
@@ -49,10 +46,33 @@ def _follow(processing: IntelligenceProcessingService, _arguments: Arguments) ->
     processing.audit.follow_changes()
 
 
+def _audit(processing: IntelligenceProcessingService, _arguments: Arguments) -> dict[str, Any]:
+    """All of it, in the one process that can see all of it."""
+    return whole.report(partial(_do_here, processing))
+
+
+def _clear_orphans(processing: IntelligenceProcessingService, _arguments: Arguments) -> dict[str, int]:
+    return whole.clear_orphans(partial(_do_here, processing))
+
+
+def _do_here(processing: IntelligenceProcessingService, kind: str, **arguments: Any) -> Any:
+    return KINDS[kind](processing, arguments)
+
+
 KINDS: Mapping[str, Callable[[IntelligenceProcessingService, Arguments], Any]] = {
     "check": _check,
     "compare": _compare,
     "follow": _follow,
+    "audit": _audit,
+    "clear orphans": _clear_orphans,
+    "versions": audit_errands.versions,
+    "look at vectors": audit_errands.look,
+    "mend vectors": audit_errands.mend,
+    "look at jobs": audit_errands.look_at_jobs,
+    "mend jobs": audit_errands.mend_jobs,
+    "reconcile": audit_errands.reconcile,
+    "look at the spool": audit_errands.look_at_spool,
+    "clear the spool": audit_errands.clear_spool,
 }
 
 
@@ -61,7 +81,7 @@ def ask(kind: str, *, wait_seconds: float = 600.0, **arguments: Any) -> Any:
     try:
         return KINDS[kind](get_processing(), arguments)
     except VectorsInUseError as error:
-        return _leave(VectorErrand.objects.create(kind=kind, arguments=arguments), error, wait_seconds)
+        return errand_notes.leave(kind, arguments, wait_seconds=wait_seconds, why=f"{error} ")
     except (VectorStoreError, comparison.ComparisonError) as error:
         raise ErrandError(str(error)) from error
 
@@ -85,19 +105,3 @@ def _run(errand: VectorErrand) -> bool:
         ended["error_message"] = str(error) or repr(error)
     VectorErrand.objects.filter(pk=errand.pk).update(**ended, ended_at=timezone.now())
     return True
-
-
-def _leave(errand: VectorErrand, why: VectorsInUseError, wait_seconds: float) -> Any:
-    began = time.monotonic()
-    try:
-        while errand.ended_at is None:
-            waited = time.monotonic() - began
-            if waited > (wait_seconds if errand.taken_at else min(wait_seconds, UNTAKEN_SECONDS)):
-                raise ErrandError(f"{why} It was asked to look itself, but none of its workers answers.")
-            time.sleep(POLL_SECONDS)
-            errand.refresh_from_db()
-        if errand.error_message:
-            raise ErrandError(errand.error_message)
-        return errand.result
-    finally:
-        errand.delete()

@@ -63,7 +63,7 @@ class VectorAudit:
         for version in model_versions.kept():
             mark = f"{version.task_type} {version.model}"
             found = self.look(version, marks.get(mark, -1))
-            asked += self._ask_again(version, found.lost)
+            asked += self.ask_again(version, found.lost)
             marks[mark] = -1 if found.last is None else found.last
         ServiceConfig.objects.update_or_create(key=MARKS_KEY, defaults={"value": marks})
         return asked
@@ -84,7 +84,7 @@ class VectorAudit:
         last = ids[SPAN - 1 : SPAN].first()
         span = {"pk__gt": after} if last is None else {"pk__gt": after, "pk__lte": last}
         expected = set(model_versions.done(version).filter(**span).values_list("pk", flat=True))
-        there = set(self._store(version).ids(after=after, last=last, model=version.model))
+        there = set(self.store_of(version).ids(after=after, last=last, model=version.model))
         owners = Face if task is TaskType.FACE_EMBEDDING else ImageIntelligence
         suspects = sorted(there - expected)
         owned = {
@@ -103,7 +103,7 @@ class VectorAudit:
             found = self.look(version, after)
             vectors, lost = vectors + found.vectors, lost + len(found.lost)
             orphans += found.orphans
-            asked += self._ask_again(version, found.lost) if mend else 0
+            asked += self.ask_again(version, found.lost) if mend else 0
             after = found.last
         return Health(
             TaskType(version.task_type),
@@ -116,7 +116,7 @@ class VectorAudit:
             tuple(orphans[:SHOWN_ORPHANS]),
         )
 
-    def _ask_again(self, version: ModelVersion, lost: tuple[int, ...]) -> int:
+    def ask_again(self, version: ModelVersion, lost: tuple[int, ...]) -> int:
         """The jobs that brought them count no more; who leads is asked for by the rows of the images."""
         task = TaskType(version.task_type)
         leads = version.model == self.models.wanted()[task][0]
@@ -133,12 +133,12 @@ class VectorAudit:
     def follow_changes(self) -> None:
         """The rows decide; the alias and the collections follow."""
         for version in model_versions.kept().filter(state=State.CURRENT):
-            store = self._store(version)
+            store = self.store_of(version)
             if version.model in store.models() and version.model != store.alias_model():
                 store.switch(version.model)
             self._replace_unoffered(version)
         for version in ModelVersion.objects.filter(state=State.DROPPED):
-            store = self._store(version)
+            store = self.store_of(version)
             if version.model in store.models() and version.model != store.alias_model():
                 store.drop(version.model)
 
@@ -151,7 +151,7 @@ class VectorAudit:
             except VersionError:
                 return  # not yet
 
-    def _store(self, version: ModelVersion) -> QdrantVectorStore:
+    def store_of(self, version: ModelVersion) -> QdrantVectorStore:
         return self.models.stores[TaskType(version.task_type)]
 
     def _marks(self) -> dict[str, int]:

@@ -17,13 +17,13 @@ from entities.api.parsers import MultiPartParser
 from entities.api.serializers import milliseconds
 from entities.api.validation import WordBooleanField, validated
 from entities.guest_mode import read_guest_mode, set_guest_mode
+from intelligence import errand_notes
 from store_project.access import Access
 from store_project.authentication import caller
 
 
-class NotYetError(APIException):
-    status_code = status.HTTP_501_NOT_IMPLEMENTED
-    default_detail = "not available yet"
+class NobodyAnswersError(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
 
 
 class GuestModeFormSerializer(serializers.Serializer[Any]):
@@ -39,9 +39,6 @@ class PreferencesSerializer(serializers.Serializer[Any]):
 class GuestModeSerializer(serializers.Serializer[Any]):
     guest_mode = serializers.BooleanField()
     message = serializers.CharField()
-
-
-NOT_YET = {501: error("Not available yet.")}
 
 
 class PreferencesView(APIView):
@@ -78,19 +75,83 @@ class GuestModeView(APIView):
         return Response({"guest_mode": is_on, "message": message})
 
 
+class OrphanedFileSerializer(serializers.Serializer[Any]):
+    file_path = serializers.CharField(help_text="Relative to the media folder.")
+    absolute_path = serializers.CharField()
+
+
+class OrphanedFaceSerializer(serializers.Serializer[Any]):
+    face_id = serializers.IntegerField()
+    entity_id = serializers.IntegerField()
+    file_path = serializers.CharField(allow_null=True)
+
+
+class OrphanedVectorSerializer(serializers.Serializer[Any]):
+    vector_id = serializers.IntegerField()
+    collection_name = serializers.CharField()
+
+
+class OrphanedStatusSerializer(serializers.Serializer[Any]):
+    entity_id = serializers.IntegerField()
+    topic = serializers.CharField()
+
+
+class AuditSerializer(serializers.Serializer[Any]):
+    orphaned_files = OrphanedFileSerializer(many=True)
+    orphaned_faces = OrphanedFaceSerializer(many=True)
+    orphaned_vectors = OrphanedVectorSerializer(many=True)
+    orphaned_mqtt = OrphanedStatusSerializer(many=True)
+    numbers = serializers.DictField(
+        child=serializers.IntegerField(), help_text="How much of each kind, what is missing included."
+    )
+    not_looked_at = serializers.ListField(
+        child=serializers.CharField(), help_text="What did not answer, and so was not looked at."
+    )
+
+
+class ClearedSerializer(serializers.Serializer[Any]):
+    files_deleted = serializers.IntegerField(help_text="Put into quarantine, for QUARANTINE_DAYS.")
+    faces_deleted = serializers.IntegerField()
+    vectors_deleted = serializers.IntegerField()
+    mqtt_cleared = serializers.IntegerField()
+
+
+BY_A_WORKER = {503: error("No worker answers, or it takes longer than five minutes: `manage.py audit` can.")}
+ANSWER_SECONDS = 300.0
+TAKEN_SECONDS = 10.0
+
+
+def _by_a_worker(errand: str) -> Response:
+    """Only workers see the files, the vectors and the broker all together."""
+    try:
+        found = errand_notes.leave(errand, {}, wait_seconds=ANSWER_SECONDS, untaken_seconds=TAKEN_SECONDS)
+    except errand_notes.ErrandError as error:
+        raise NobodyAnswersError(str(error)) from error
+    return Response(found)
+
+
 class AuditView(APIView):
     access = Access.ADMIN
 
-    @extend_schema(summary="Look for what belongs to nothing", responses=NOT_YET)
+    @extend_schema(
+        summary="Look for what belongs to nothing", responses={200: AuditSerializer, **BY_A_WORKER}
+    )
     def get(self, request: Request) -> Response:
-        """Files, faces and vectors without an owner."""
-        raise NotYetError
+        """Files, faces, vectors and kept statuses without an owner, at most 10,000 of each kind. Changes
+        nothing, and leaves out what has changed within AUDIT_GRACE_SECONDS. What is missing is only counted
+        here; `manage.py audit` names it.
+        """
+        return _by_a_worker("audit")
 
 
 class ClearOrphansView(APIView):
     access = Access.ADMIN
 
-    @extend_schema(summary="Remove what belongs to nothing", request=None, responses=NOT_YET)
+    @extend_schema(
+        summary="Remove what belongs to nothing",
+        request=None,
+        responses={200: ClearedSerializer, **BY_A_WORKER},
+    )
     def post(self, request: Request) -> Response:
-        """Files, faces and vectors without an owner."""
-        raise NotYetError
+        """Each is looked at once more before it goes. Files are not deleted but put into quarantine."""
+        return _by_a_worker("clear orphans")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import (
     task_prerun,
     task_success,
@@ -21,6 +22,8 @@ from kombu import Queue
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
 
 QUEUES = ("reconcile", "submit", "inference", "callbacks", "recognition", "queries")
+
+NIGHTLY = crontab(hour="3", minute="30")
 
 # Every event has a sweep here: the event makes it fast, the sweep makes it true.
 BEAT_SCHEDULE = {
@@ -41,6 +44,7 @@ BEAT_SCHEDULE = {
         "schedule": 5.0,
     },
     "remove files that nobody took away": {"task": "entities.tasks.sweep_files", "schedule": 600.0},
+    "empty the quarantine": {"task": "entities.tasks.purge_quarantine", "schedule": NIGHTLY},
     "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 600.0},
 }
 

@@ -121,6 +121,9 @@ class BaseConfig(BaseSettings):
     max_image_pixels: int = Field(default=200_000_000, ge=1)
     min_free_bytes: int = Field(default=1024**3, ge=0)
 
+    audit_grace_seconds: int = Field(default=3600, ge=0)
+    quarantine_days: int = Field(default=30, ge=1)
+
     compute_delete_ended_jobs: bool = True
     compute_timeout_seconds: float = Field(default=120.0, gt=0)
     compute_job_deadline_seconds: int = Field(default=900, ge=1)

@@ -106,6 +106,9 @@ MEDIA_ROOT = CONFIG.media_root
 MAX_UPLOAD_BYTES = CONFIG.max_upload_bytes
 MAX_IMAGE_PIXELS = CONFIG.max_image_pixels
 MIN_FREE_BYTES = CONFIG.min_free_bytes
+# What is younger may be on its way: an audit leaves it alone.
+AUDIT_GRACE_SECONDS = CONFIG.audit_grace_seconds
+QUARANTINE_DAYS = CONFIG.quarantine_days
 
 VECTORS = VectorSettings(
     path=CONFIG.cl_server_dir / "vectors",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
-from intelligence import capabilities
+from entities.storage import EntityStorageService
+from intelligence import capabilities, errands, hints, processing
 from intelligence.capabilities import ModelFacts
+from intelligence.compute.base import ComputeSettings
+from intelligence.compute.fake import FakeComputeClient, FakeModels
 from intelligence.models import (
     DuplicateCandidate,
     DuplicatePair,
@@ -22,6 +27,7 @@ from intelligence.people_models import (
     FaceMatch,
     KnownPerson,
 )
+from intelligence.processing import IntelligenceProcessingService
 from intelligence.vocabulary import JobStatus, TaskType
 from tests.factories import (
     make_collection,
@@ -40,6 +46,20 @@ def look_at_searches(keys: Sequence[str]) -> None:
     for space, dimension in DIMENSION.items():
         vector = direction(0, dimension=dimension).tobytes()
         SearchEncoding.objects.filter(pk__in=keys, space=space).update(vector=vector, model="model")
+
+
+def answer_errands(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As a worker does that has the vectors open; at once."""
+    settings = ComputeSettings(spool=folder / "compute")
+    client = FakeComputeClient(settings, FakeModels(settings), lambda _ids: None)
+    storage = EntityStorageService.from_settings()
+    monkeypatch.setattr(processing, "_service", IntelligenceProcessingService.of(client, storage))
+
+    def send(task: str, *_arguments: object, **_options: object) -> None:
+        if task == "run_errands":
+            errands.run_waiting()
+
+    monkeypatch.setattr(hints, "send", send)
 
 
 FACE_RULE = {"similarity": 0.9, "threshold": 0.7, "model": "model", "rule": "nearest"}

@@ -49,6 +49,11 @@ class QdrantVectorStore:
         self._known = KnownCollections(engine, spec.name)
         self._has_alias = False  # it is never taken away, except with all the rest
 
+    @property
+    def name(self) -> str:
+        """Of the collections of all models together, as clients know it."""
+        return self._spec.name
+
     # --- Models ---
 
     @property

@@ -130,6 +130,10 @@ class SpoolComputeClient:
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
         return self._spool.purge(older_than, wanted)
 
+    def unwanted(self, older_than: timedelta, wanted: StillWanted) -> list[str]:
+        """What `purge` would remove."""
+        return [files[0].stem for files in self._spool.unwanted(older_than, wanted)]
+
     def _waiting_by_image(self, job_ids: Iterable[str]) -> dict[Path, dict[str, JobRequest]]:
         by_image: dict[Path, dict[str, JobRequest]] = {}
         for job_id in job_ids:

@@ -17,7 +17,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,15 +98,19 @@ class Spool:
         """Removes the jobs that nothing has happened to for so long and nobody wants, and what dead processes
         left behind.
         """
-        limit = time.time() - older_than.total_seconds()
         removed = 0
+        for files in self.unwanted(older_than, wanted):
+            for file in files:
+                file.unlink(missing_ok=True)
+            removed += 1
+        return removed
+
+    def unwanted(self, older_than: timedelta, wanted: StillWanted) -> Iterator[list[Path]]:
+        """The files of each such job, and what dead processes left behind."""
+        limit = time.time() - older_than.total_seconds()
         for shard in self._root.glob("*"):
             old = _untouched_since(limit, shard)
-            for job_id in old.keys() - set(wanted(list(old))):
-                for file in old[job_id]:
-                    file.unlink(missing_ok=True)
-                removed += 1
-        return removed
+            yield from (old[job_id] for job_id in old.keys() - set(wanted(list(old))))
 
     def _file(self, job_id: str, kind: str) -> Path:
         if not is_job_id(job_id):

@@ -23,7 +23,7 @@ from intelligence import hints
 from store_project import accounts, keys
 from store_project.documentation import EXAMPLES
 from tests.factories import jpeg
-from tests.populated import Populated, look_at_searches, populate
+from tests.populated import Populated, answer_errands, look_at_searches, populate
 from tests.tokens import bearer
 
 examples: dict[str, Any] = json.loads(EXAMPLES.read_text())
@@ -59,6 +59,7 @@ def ask(populated: Populated, operation: str, example: dict[str, Any]) -> Any:
 @pytest.fixture
 def populated(media_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(hints, "encode", look_at_searches)
+    answer_errands(monkeypatch, tmp_path)
     with override_settings(PUBLIC_KEY_FILE=tmp_path / "keys" / "public_key.pem"):
         yield populate()
 

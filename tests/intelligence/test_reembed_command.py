@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from intelligence import errands, processing
+from intelligence import errand_notes, errands, processing
 from intelligence.models import EntityJob, VectorErrand
 from intelligence.vocabulary import TaskType
 from tests.factories import make_photo
@@ -163,9 +163,8 @@ def test_a_worker_of_the_store_looks_instead(pipeline: Pipeline, in_use: None) -
 def test_what_fails_there_is_told_here(pipeline: Pipeline, in_use: None) -> None:
     photos(pipeline)
     worker = a_worker()
-    errand = VectorErrand.objects.create(kind="check", arguments={"tasks": ["bird"]})
-    with pytest.raises(errands.ErrandError, match="bird"):
-        errands._leave(errand, VectorsInUseError("."), 30)
+    with pytest.raises(errand_notes.ErrandError, match="bird"):
+        errand_notes.leave("check", {"tasks": ["bird"]}, wait_seconds=30)
     worker.join()
 
 
@@ -173,6 +172,6 @@ def test_where_no_worker_answers_either_the_command_says_so(
     pipeline: Pipeline, in_use: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos(pipeline)
-    monkeypatch.setattr(errands, "UNTAKEN_SECONDS", 0.1)
+    monkeypatch.setattr(errand_notes, "UNTAKEN_SECONDS", 0.1)
     assert "none of its workers answers" in fails(3, "vectors", "status")
     assert not VectorErrand.objects.exists()

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from entities.guest_mode import set_guest_mode
 from entities.models import ServiceConfig
 from intelligence import worker_status
-from tests.tokens import TokenService, bearer, nobody
+from tests.tokens import TokenService, nobody
 
 pytestmark = pytest.mark.django_db
 
@@ -60,14 +60,6 @@ def test_a_worker_that_is_not_heard_is_offline() -> None:
 def test_a_junk_worker_status_is_unknown(junk: object) -> None:
     ServiceConfig.objects.create(key=worker_status.KEY, value=junk)
     assert nobody().get("/m_insight/status").json()["status"] == "unknown"
-
-
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_the_audit_is_announced(service: TokenService, slash: str) -> None:
-    admin = bearer(service.token(is_admin=True))
-    for answer in (admin.get(f"/system/audit{slash}"), admin.post(f"/system/clear-orphans{slash}")):
-        assert answer.status_code == 501
-        assert answer.json() == {"detail": "not available yet"}
 
 
 def test_djangos_admin_is_where_it_was() -> None:

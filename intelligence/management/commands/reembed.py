@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from intelligence import errands, figures, model_versions
-from intelligence.errands import ErrandError
+from intelligence.errand_notes import ErrandError
 from intelligence.model_versions import VersionError
 from intelligence.models import ModelVersionEvent
 from intelligence.processing import get_processing

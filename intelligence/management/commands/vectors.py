@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from intelligence import errands, hints
-from intelligence.errands import ErrandError
+from intelligence.errand_notes import ErrandError
 from intelligence.management.commands.reembed import TASKS
 
 UNREACHABLE = 3
