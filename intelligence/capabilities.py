@@ -9,6 +9,7 @@ from typing import Any
 from entities.models import ServiceConfig
 
 KEY = "compute_models"
+SUMMARY_KEY = "compute_summary"
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,23 @@ class ModelFacts:
     """The cosine from which two images are taken for copies of one; None where nobody has measured it."""
 
 
-def tell(models: Mapping[str, ModelFacts]) -> None:
-    """By name. Written only where it differs."""
-    value = {name: asdict(facts) for name, facts in models.items()}
-    row = ServiceConfig.objects.filter(key=KEY).first()
+def tell(models: Mapping[str, ModelFacts], summary: str = "") -> None:
+    """By name; and what those that are read can and cannot do. Written only where it differs."""
+    _tell(KEY, {name: asdict(facts) for name, facts in models.items()})
+    if summary:
+        _tell(SUMMARY_KEY, summary)
+
+
+def _tell(key: str, value: Any) -> None:
+    row = ServiceConfig.objects.filter(key=key).first()
     if row is None or row.value != value:
-        ServiceConfig.objects.update_or_create(key=KEY, defaults={"value": value})
+        ServiceConfig.objects.update_or_create(key=key, defaults={"value": value})
+
+
+def summary() -> str:
+    """One line for people. Empty until a worker has told."""
+    row = ServiceConfig.objects.filter(key=SUMMARY_KEY).first()
+    return str(row.value) if row is not None else ""
 
 
 def read(model: str | None) -> ModelFacts | None:

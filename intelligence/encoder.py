@@ -9,10 +9,12 @@ from entities.storage import EntityStorageService
 from intelligence import capabilities
 from intelligence.capabilities import ModelFacts
 from intelligence.compute.base import ComputeClient, ComputeError
-from intelligence.compute.local import SpoolComputeClient
+from intelligence.compute.local import LocalComputeClient, SpoolComputeClient
+from intelligence.compute.model_set import in_words
 from intelligence.models import SearchEncoding
 from intelligence.query_jobs import Answer, QueryJobs, Question
 from intelligence.vocabulary import TaskType
+from intelligence.wanted_models import WantedModels
 
 TASKS = {"clip": TaskType.CLIP_EMBEDDING, "dino": TaskType.DINO_EMBEDDING}
 ELSEWHERE = (
@@ -29,6 +31,7 @@ NOT_OFFERED = (
 class QueryEncoder:
     client: ComputeClient
     storage: EntityStorageService
+    models: WantedModels
 
     def encode(self, keys: Sequence[str]) -> None:
         """Those that nobody has answered, and somebody still waits for."""
@@ -47,8 +50,19 @@ class QueryEncoder:
                 model.name: ModelFacts(model.understands_text, model.near_duplicates_from)
                 for task in TASKS.values()
                 for model in offered.offered(task).values()
-            }
+            },
+            self._summary(),
         )
+
+    def _summary(self) -> str:
+        """Of the models that are read, which need not be those that compute names first."""
+        offered = self.client.capabilities()
+        if not isinstance(self.client, LocalComputeClient):
+            return offered.summary
+        if not offered.further:
+            return offered.summary
+        leading = {task: names[0] for task, names in self.models.wanted().items()}
+        return in_words({task: offered.offered(task)[name] for task, name in leading.items()})
 
     def _answers(self, rows: Sequence[SearchEncoding]) -> dict[str, Answer]:
         if isinstance(self.client, SpoolComputeClient):

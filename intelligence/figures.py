@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
-from intelligence import hints, model_versions, worker_status
+from intelligence import capabilities, hints, model_versions, worker_status
 from intelligence.model_versions import Progress, State
 from intelligence.models import STATUS_FIELDS, EntityJob, ImageIntelligence, TaskPause
 from intelligence.vocabulary import JobStatus, ProcessingStatus, TaskType
@@ -51,6 +51,8 @@ class Figures:
     images: Mapping[str, int]
     tasks: tuple[TaskFigures, ...]
     models: tuple[ModelFigures, ...]
+    can: str
+    """What the models that are read can and cannot do, in the words of a worker; empty until one has told."""
     worker: WorkerStatus
     """Of the one that reads history; there is one in every installation, embedded or not."""
     workers: tuple[str, ...]
@@ -84,6 +86,7 @@ def read_figures() -> Figures:
             for task in TaskType
         ),
         models=read_models(),
+        can=capabilities.summary(),
         worker=worker_status.read(),
         workers=hints.workers(),
     )
@@ -137,6 +140,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
             for each in figures.tasks
         },
         "models": list(map(model_as_json, figures.models)),
+        "can": figures.can,
         "worker": {
             "status": figures.worker.status.value,
             "last_heard": figures.worker.timestamp.isoformat(),

@@ -97,7 +97,7 @@ class IntelligenceProcessingService:
             upkeep=Upkeep(clip, dino, face, DuplicateKeeper(dino)),
             reembedding=reembedding,
             audit=VectorAudit(models),
-            encoder=QueryEncoder(client, storage),
+            encoder=QueryEncoder(client, storage, models),
             recogniser=Recogniser(models, face),
         )
 

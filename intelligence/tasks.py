@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from intelligence import announce, encoding, errands, hints, presence, rows, runs, setbacks
+from intelligence import announce, encoding, errands, hints, presence, rows, runs, setbacks, using_models
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
@@ -139,6 +139,12 @@ def encode_queries(keys: list[str], *_later: object) -> None:
 @shared_task
 def tell_capabilities(*_later: object) -> None:
     get_processing().encoder.tell_capabilities()
+
+
+@shared_task
+def switch_models(*_later: object) -> None:
+    if using_models.switch_those_done():
+        get_processing().audit.follow_changes()
 
 
 @shared_task

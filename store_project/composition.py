@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from intelligence.compute.base import ComputeClient, ComputeSettings, ServiceSettings, StartJobs
+from django.db import DatabaseError
+
+from intelligence import model_choices
+from intelligence.compute.base import (
+    ChosenModel,
+    ComputeClient,
+    ComputeError,
+    ComputeSettings,
+    ComputeUnavailableError,
+    ServiceSettings,
+    StartJobs,
+)
+from intelligence.vocabulary import TaskType
 from store_project.config import ConfigError, MInsightConfig, load
 
 if TYPE_CHECKING:  # httpx is an extra: it is loaded where it is asked for
     from intelligence.compute.remote import RemoteComputeClient
+
+
+MODEL_SETTINGS = {
+    TaskType.FACE_DETECTION: "face_detection_model",
+    TaskType.FACE_EMBEDDING: "face_embedding_model",
+    TaskType.CLIP_EMBEDDING: "clip_model",
+    TaskType.DINO_EMBEDDING: "dino_model",
+}
+"""Which setting names the model of a task."""
 
 
 def compute_settings(config: MInsightConfig) -> ComputeSettings:
@@ -22,7 +44,24 @@ def compute_settings(config: MInsightConfig) -> ComputeSettings:
         face_detection_nms=config.face_detection_nms,
         max_image_pixels=config.max_image_pixels,
         threads=config.compute_threads,
+        models_dir=config.models_root,
+        read_chosen=partial(_read_chosen, _set_models(config)),
+        idle_seconds=config.model_idle_seconds,
     )
+
+
+def _set_models(config: MInsightConfig) -> tuple[ChosenModel, ...]:
+    named = {task: getattr(config, setting) for task, setting in MODEL_SETTINGS.items()}
+    return tuple(ChosenModel(task, name) for task, name in named.items() if name)
+
+
+def _read_chosen(in_settings: tuple[ChosenModel, ...]) -> tuple[ChosenModel, ...]:
+    """A setting goes before what `manage.py models use` has chosen; that stays beside it."""
+    try:
+        choices = model_choices.read()
+    except DatabaseError as error:
+        raise ComputeUnavailableError(f"The database does not tell the models in use: {error}") from error
+    return (*in_settings, *(ChosenModel(each.task, each.name, each.family) for each in choices))
 
 
 def compute_client(start_jobs: StartJobs) -> ComputeClient:
@@ -30,7 +69,10 @@ def compute_client(start_jobs: StartJobs) -> ComputeClient:
     config = load(MInsightConfig)
     if config.compute_service_url:
         return remote_client(config, start_jobs)
-    return _client_of(config.compute_backend, compute_settings(config), start_jobs)
+    try:
+        return _client_of(config.compute_backend, compute_settings(config), start_jobs)
+    except ComputeError as error:
+        raise ConfigError(f"Compute cannot start: {error} See manage.py models list.") from error
 
 
 def remote_client(config: MInsightConfig, start_jobs: StartJobs) -> RemoteComputeClient:

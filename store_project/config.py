@@ -120,6 +120,7 @@ class BaseConfig(BaseSettings):
 
     max_image_pixels: int = Field(default=200_000_000, ge=1)
     min_free_bytes: int = Field(default=1024**3, ge=0)
+    models_dir: LocalPath = Path("models")
 
     audit_grace_seconds: int = Field(default=3600, ge=0)
     quarantine_days: int = Field(default=30, ge=1)
@@ -152,6 +153,10 @@ class BaseConfig(BaseSettings):
         return self.under_server_dir(self.media_storage_dir)
 
     @property
+    def models_root(self) -> Path:
+        return self.under_server_dir(self.models_dir)
+
+    @property
     def public_key_file(self) -> Path:
         return self.under_server_dir(self.public_key_path)
 
@@ -174,6 +179,11 @@ class MInsightConfig(BaseConfig):
     compute_service_models: str = Field(default="remote", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     compute_backend: Literal["local", "fake"] = "local"
     compute_threads: int = Field(default=1, ge=1, le=64)
+    model_idle_seconds: float = Field(default=300.0, gt=0)
+    face_detection_model: str = ""
+    face_embedding_model: str = ""
+    clip_model: str = ""
+    dino_model: str = ""
 
     face_detection_threshold: Unit = 0.7
     face_detection_nms: Unit = 0.4

@@ -157,6 +157,22 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True)
+class ChosenModel:
+    """Model files that are in use for a task."""
+
+    task: TaskType
+    name: str
+    """Of a model in the models folder, or `baseline`."""
+    family: str = ""
+    """How a face model is fed, where nothing is known of it; empty: as its layout suggests."""
+
+
+ReadChosen = Callable[[], tuple[ChosenModel, ...]]
+"""The models in use now; of each task the first leads. Cheap enough to be asked every second.
+ComputeUnavailableError while nobody can tell."""
+
+
+@dataclass(frozen=True)
 class ComputeSettings:
     """All that any client may need; each takes its own part."""
 
@@ -169,6 +185,10 @@ class ComputeSettings:
     face_detection_nms: float = 0.4
     max_image_pixels: int = 200_000_000
     threads: int = 1
+    models_dir: Path = Path("models")
+    read_chosen: ReadChosen = tuple
+    idle_seconds: float = 300.0
+    """After so long without use a model's memory is given back."""
     service: ServiceSettings | None = None
 
 

@@ -78,6 +78,8 @@ class FakeModels:
 
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector:
         """Models of their own: what is nearest by the first need not be by these."""
+        if model == self._model(task, _FIRST).name:
+            return self.embed(task, picture)
         if model == self._model(task, _WIDE).name:
             return _embedded(task, picture, self._wide(task))
         return _unit(np.square(self.embed(task, picture)))
@@ -86,6 +88,8 @@ class FakeModels:
         return _direction(_seed_of(text), self._dimensions[TaskType.CLIP_EMBEDDING])
 
     def embed_text_with(self, model: str, text: str) -> Vector:
+        if model == self._model(TaskType.CLIP_EMBEDDING, _FIRST).name:
+            return self.embed_text(text)
         return _direction(_seed_of(text), self._wide(TaskType.CLIP_EMBEDDING))
 
     def _wide(self, task: TaskType) -> int:

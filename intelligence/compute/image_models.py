@@ -35,4 +35,28 @@ class SeveralModels(Protocol):
     def embed_with(self, model: str, task: TaskType, picture: Picture) -> Vector: ...
 
     def embed_text_with(self, model: str, text: str) -> Vector:
-        """Only asked of one that understands text."""
+        """Only asked where that model understands text."""
+
+
+@runtime_checkable
+class ModelSource(Protocol):
+    """Models that may become others while they are in use."""
+
+    def now(self) -> ImageModels:
+        """Those to use; what is done with one answer is done by the same models throughout."""
+
+    def look_again(self) -> None:
+        """Whether they are others by now."""
+
+
+class FixedModels:
+    """A source of ever the same."""
+
+    def __init__(self, models: ImageModels) -> None:
+        self._models = models
+
+    def now(self) -> ImageModels:
+        return self._models
+
+    def look_again(self) -> None:
+        """They are not."""

@@ -29,7 +29,8 @@ from intelligence.compute.base import (
     UnknownJobError,
     Vector,
 )
-from intelligence.compute.image_models import ImageModels, SeveralModels
+from intelligence.compute.following import FollowingModels
+from intelligence.compute.image_models import FixedModels, ImageModels, ModelSource, SeveralModels
 from intelligence.compute.outcome import UnreadableOutcomeError, error_document, read_report, result_document
 from intelligence.compute.picture import Picture
 from intelligence.compute.spool import JobRequest, Spool, is_job_id
@@ -52,12 +53,12 @@ class SpoolComputeClient:
     backend = "spool"
     runs_here = True
 
-    def __init__(self, settings: ComputeSettings, models: ImageModels, start_jobs: StartJobs) -> None:
+    def __init__(
+        self, settings: ComputeSettings, models: ImageModels | ModelSource, start_jobs: StartJobs
+    ) -> None:
         self._max_pixels = settings.max_image_pixels
         self._spool = Spool(settings.spool)
-        self._models = models
-        self._model_failures: tuple[type[Exception], ...] = (ValueError, ArithmeticError, *models.failures)
-        self._failures: tuple[type[Exception], ...] = (ComputeError, MemoryError, *self._model_failures)
+        self._source = models if isinstance(models, ModelSource) else FixedModels(models)
         self._start_jobs = start_jobs
         self.on_answer: OnAnswer = lambda _task, _model, _seconds: None
 
@@ -65,9 +66,9 @@ class SpoolComputeClient:
         if not is_job_id(idempotency_key):
             message = "A job's key must be 1 to 64 of the characters A-Z a-z 0-9 _ -."
             raise ComputeError(message, permanent=True)
-        if task not in self._models.capabilities().models:
-            raise ComputeError(f"No model is active that does {task}.", permanent=True)
-        self._model(task, params)
+        _, model = self._chosen(task, params)
+        if task is not TaskType.FACE_DETECTION:  # of which the leading model alone does any
+            params = {**params, "model": model.name}  # another may lead by the time it runs
         self._spool.add(idempotency_key, JobRequest(task=task, image=image.absolute(), params=params))
         return idempotency_key
 
@@ -89,7 +90,11 @@ class SpoolComputeClient:
         self._spool.discard(job_id)
 
     def capabilities(self) -> Capabilities:
-        return self._models.capabilities()
+        return self._source.now().capabilities()
+
+    def look_again(self) -> None:
+        """Whether other models were chosen meanwhile."""
+        self._source.look_again()
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -110,11 +115,15 @@ class SpoolComputeClient:
 
     def embed_text(self, text: str, model: str = "") -> EmbeddingResult:
         """At once, to be compared with CLIP embeddings of that model. Raises ComputeError."""
-        chosen = self._model(TaskType.CLIP_EMBEDDING, {"model": model} if model else {})
+        models, chosen = self._chosen(TaskType.CLIP_EMBEDDING, {"model": model} if model else {})
         if not chosen.understands_text:
             raise ComputeError(f"The model {chosen.name} understands no text.", permanent=True)
         with self._in_words("text"):
-            result = EmbeddingResult(vector=self._embed_text(chosen, text), model=chosen.name)
+            if isinstance(models, SeveralModels):
+                vector = models.embed_text_with(chosen.name, text)
+            else:
+                vector = models.embed_text(text)
+            result = EmbeddingResult(vector=vector, model=chosen.name)
             check_result(result, dimension=chosen.dimension)
         return result
 
@@ -122,7 +131,7 @@ class SpoolComputeClient:
     def _in_words(self, what: str) -> Iterator[None]:
         try:
             yield
-        except self._model_failures as error:
+        except self._model_failures() as error:
             logger.warning("%s failed", what, exc_info=True)
             reason = f"The model of {what} could not cope with this ({type(error).__name__})."
             raise ComputeError(reason, permanent=True) from error
@@ -159,7 +168,7 @@ class SpoolComputeClient:
             result = self._ask_models(request, picture)
         except (ComputeError, MemoryError) as error:
             self._fail(job_id, _in_words(error))
-        except self._model_failures as error:
+        except self._model_failures() as error:
             logger.warning("%s of job %s failed", task, job_id, exc_info=True)
             reason = f"The model of {task} could not cope with this image ({type(error).__name__})."
             self._fail(job_id, ComputeError(reason, permanent=True))
@@ -167,57 +176,49 @@ class SpoolComputeClient:
             self._spool.finish(job_id, result_document(result))
 
     def _ask_models(self, request: JobRequest, picture: Picture) -> JobResult:
-        model = self._model(request.task, request.params)
+        models, model = self._chosen(request.task, request.params)
         began = time.perf_counter()
         result: JobResult
         if request.task is TaskType.FACE_DETECTION:
-            faces = self._models.detect_faces(picture)
-            embedder = self._embedder(request.params)
+            faces = models.detect_faces(picture)
+            embedder = _embedder(models, request.params)
             if embedder is not None:
-                faces = tuple(self._with_embedding(face, embedder) for face in faces)
+                faces = tuple(self._with_embedding(face, models, embedder) for face in faces)
             result = FaceDetectionResult(faces=faces, model=model.name)
         else:
-            result = EmbeddingResult(vector=self._embed(request.task, model, picture), model=model.name)
+            result = EmbeddingResult(_vector(models, model, request.task, picture), model.name)
         check_result(result, dimension=model.dimension)
         self.on_answer(request.task, model.name, time.perf_counter() - began)
         return result
 
-    def _embedder(self, params: Mapping[str, object]) -> ModelInfo | None:
-        """The model that the faces are to be embedded with at once."""
-        offered = self._models.capabilities().offered(TaskType.FACE_EMBEDDING)
-        return offered.get(str(params.get(EMBED_FACES_WITH, "")))
-
-    def _with_embedding(self, face: DetectedFace, model: ModelInfo) -> DetectedFace:
+    def _with_embedding(self, face: DetectedFace, models: ImageModels, model: ModelInfo) -> DetectedFace:
         """As it is where that goes wrong: then the face gets a job of its own, which says why."""
         try:
             picture = Picture(BytesIO(face.crop), max_pixels=self._max_pixels)
-            embedding = EmbeddingResult(self._embed(TaskType.FACE_EMBEDDING, model, picture), model.name)
+            vector = _vector(models, model, TaskType.FACE_EMBEDDING, picture)
+            embedding = EmbeddingResult(vector, model.name)
             check_result(embedding, dimension=model.dimension)
-        except self._failures as error:
+        except self._failures() as error:
             logger.info("A face is left to a job of its own: %s", error)
             return face
         return replace(face, embedding=embedding)
 
-    def _embed(self, task: TaskType, model: ModelInfo, picture: Picture) -> Vector:
-        if model == self._models.capabilities().models[task]:
-            return self._models.embed(task, picture)
-        assert isinstance(self._models, SeveralModels)
-        return self._models.embed_with(model.name, task, picture)
+    def _chosen(self, task: TaskType, params: Mapping[str, object]) -> tuple[ImageModels, ModelInfo]:
+        """Asked when the job is handed in, and again when it runs: other models may be in use by then."""
+        found = _offered(self._source.now(), task, params)
+        if found is None:
+            self._source.look_again()
+            found = _offered(self._source.now(), task, params)
+        if found is None:
+            asked = f"No model {params['model']!r} is" if "model" in params else "No model is"
+            raise ComputeError(f"{asked} active that does {task}.", permanent=True)
+        return found
 
-    def _embed_text(self, model: ModelInfo, text: str) -> Vector:
-        if model == self._models.capabilities().models[TaskType.CLIP_EMBEDDING]:
-            return self._models.embed_text(text)
-        assert isinstance(self._models, SeveralModels)
-        return self._models.embed_text_with(model.name, text)
+    def _failures(self) -> tuple[type[Exception], ...]:
+        return (ComputeError, MemoryError, *self._model_failures())
 
-    def _model(self, task: TaskType, params: Mapping[str, object]) -> ModelInfo:
-        """Asked when the job is handed in, and again when it runs: the configuration may have changed."""
-        offered = self._models.capabilities()
-        asked = params.get("model", offered.models[task].name)
-        model = offered.offered(task).get(str(asked))
-        if model is None:
-            raise ComputeError(f"No model {asked!r} is active that does {task}.", permanent=True)
-        return model
+    def _model_failures(self) -> tuple[type[Exception], ...]:
+        return (ValueError, ArithmeticError, *self._source.now().failures)
 
     def _fail(self, job_id: str, error: ComputeError) -> None:
         self._spool.finish(job_id, error_document(error))
@@ -236,8 +237,33 @@ class LocalComputeClient(SpoolComputeClient):
     def create(cls, settings: ComputeSettings, start_jobs: StartJobs) -> Self:
         # Imported here: whoever only hands in jobs by another client needs no OpenCV.
         from intelligence.compute.baseline.models import BaselineModels  # noqa: PLC0415
+        from intelligence.compute.onnx.chosen import ChosenModels  # noqa: PLC0415
 
-        return cls(settings, BaselineModels(settings), start_jobs)
+        chosen = ChosenModels(settings, BaselineModels(settings))
+        return cls(settings, FollowingModels(settings.read_chosen, chosen.build), start_jobs)
+
+
+def _offered(
+    models: ImageModels, task: TaskType, params: Mapping[str, object]
+) -> tuple[ImageModels, ModelInfo] | None:
+    offered = models.capabilities()
+    if task not in offered.models:
+        return None
+    name = str(params.get("model", offered.models[task].name))
+    model = offered.offered(task).get(name)
+    return None if model is None else (models, model)
+
+
+def _embedder(models: ImageModels, params: Mapping[str, object]) -> ModelInfo | None:
+    """The model that the faces are to be embedded with at once."""
+    offered = models.capabilities().offered(TaskType.FACE_EMBEDDING)
+    return offered.get(str(params.get(EMBED_FACES_WITH, "")))
+
+
+def _vector(models: ImageModels, model: ModelInfo, task: TaskType, picture: Picture) -> Vector:
+    if isinstance(models, SeveralModels):
+        return models.embed_with(model.name, task, picture)
+    return models.embed(task, picture)
 
 
 def _in_words(error: ComputeError | MemoryError) -> ComputeError:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
-from intelligence import admin, pauses, setbacks
+from intelligence import admin, capabilities, pauses, setbacks
 from intelligence.models import (
     EntityJob,
     Face,
@@ -226,11 +226,13 @@ def test_a_list_counts_no_further_than_it_must(admin_client: Client, monkeypatch
 def test_the_figures_have_a_page(admin_client: Client) -> None:
     make_everything(0)
     pauses.pause(TaskType.DINO_EMBEDDING, by="Ada")
+    capabilities.tell({}, "Finds faces (yunet), recognises nobody.")
     where = reverse("admin:intelligence_figures")
     assert where in admin_client.get(path_of("imageintelligence")).content.decode()
     page = admin_client.get(where).content.decode()
     assert "1 completed" in page
     assert "by Ada" in page
+    assert "Models: Finds faces (yunet), recognises nobody." in page
 
 
 # --- People ---

@@ -10,6 +10,7 @@ import pytest
 from entities import services
 from intelligence import model_versions, pauses
 from intelligence.compute.base import Capabilities, ModelInfo
+from intelligence.compute.image_models import FixedModels
 from intelligence.disagreements import Span
 from intelligence.model_versions import State, VersionError
 from intelligence.models import EntityJob, Face, ModelVersion, ModelVersionEvent
@@ -382,7 +383,7 @@ def test_a_model_that_compute_no_longer_offers_is_replaced_when_its_successor_is
     pipeline: Pipeline,
 ) -> None:
     made = photos(pipeline)
-    pipeline.client._models = Other(pipeline.client._models)
+    pipeline.client._source = FixedModels(Other(pipeline.client._source.now()))
     late = make_photo(9)
     pipeline.work()
     assert (get_clip_store().current_model(), ids()) == (OLD, made)

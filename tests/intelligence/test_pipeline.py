@@ -44,7 +44,7 @@ def test_it_works(pipeline: Pipeline) -> None:
 
 
 def test_no_face_is_a_result(pipeline: Pipeline, data_dir: Path) -> None:
-    pipeline.client._models._faces = 0  # type: ignore[attr-defined]
+    pipeline.client._source.now()._faces = 0  # type: ignore[attr-defined]
     photo = make_photo(1)
     pipeline.work()
     assert row_of(photo.pk).face_count == 0

@@ -76,13 +76,16 @@ def _sha256(path: Path, _size: int, _changed: int, _inode: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refuse_pointer(path: Path) -> None:
+def is_lfs_pointer(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            start = file.read(len(_LFS_POINTER))
+            return file.read(len(_LFS_POINTER)) == _LFS_POINTER
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
-    if start == _LFS_POINTER:
+
+
+def _refuse_pointer(path: Path) -> None:
+    if is_lfs_pointer(path):
         raise ModelFileError(
             f"{path} is a Git LFS pointer, not the model: fetch the file itself (`git lfs pull`)."
         )

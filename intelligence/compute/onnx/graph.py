@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without a runtime: its operators, its outputs, its other files.
+"""What an ONNX file says of itself, read without a runtime: its operators, inputs, outputs, other files.
 
 The file is protobuf. Only the few fields needed are looked at; tensors are skipped, so a file of gigabytes
 is read in milliseconds.
@@ -20,9 +20,9 @@ _MAX_VARINT_BYTES = 10
 
 # Numbers of fields in onnx.proto.
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT = 1, 5, 12
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_OPERATOR = 4
-_TENSOR_EXTERNAL_DATA = 13
+_TENSOR_NAME, _TENSOR_EXTERNAL_DATA = 8, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIMENSION, _DIMENSION_VALUE = 1, 2, 1, 1
@@ -38,6 +38,8 @@ Shape = tuple[int | None, ...]
 class GraphSummary:
     operators: tuple[str, ...]
     """In the order of the file."""
+    inputs: dict[str, Shape]
+    """Not its weights, which older files name as inputs too."""
     outputs: dict[str, Shape]
     external_files: frozenset[str]
     """Names, relative to the model's folder, of the files that hold its larger weights."""
@@ -114,18 +116,21 @@ def _summary(reader: _Reader) -> GraphSummary:
     if len(graphs) != 1:
         raise ValueError(graphs)
     operators: list[str] = []
-    outputs: dict[str, Shape] = {}
+    shapes: dict[int, dict[str, Shape]] = {_GRAPH_INPUT: {}, _GRAPH_OUTPUT: {}}
     external: set[str] = set()
+    weights: set[str] = set()
     for number, value in reader.fields(graphs[0]):
         if isinstance(value, int):
             continue
         if number == _GRAPH_NODE:
             operators += reader.texts(value, _NODE_OPERATOR)
-        elif number == _GRAPH_OUTPUT:
-            outputs[next(reader.texts(value, _VALUE_NAME), "")] = _shape(reader, value)
+        elif number in shapes:
+            shapes[number][next(reader.texts(value, _VALUE_NAME), "")] = _shape(reader, value)
         elif number == _GRAPH_INITIALIZER:
             external |= _locations(reader, value)
-    return GraphSummary(tuple(operators), outputs, frozenset(external))
+            weights.update(reader.texts(value, _TENSOR_NAME))
+    inputs = {name: shape for name, shape in shapes[_GRAPH_INPUT].items() if name not in weights}
+    return GraphSummary(tuple(operators), inputs, shapes[_GRAPH_OUTPUT], frozenset(external))
 
 
 def _locations(reader: _Reader, tensor: Span) -> set[str]:

@@ -1,10 +1,9 @@
-"""The models of chosen files, put together behind the one interface that jobs know."""
+"""The models of installed files behind the one interface that jobs know."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import cv2
 from PIL import Image
@@ -18,10 +17,12 @@ from intelligence.compute.base import (
     ModelInfo,
     Vector,
 )
-from intelligence.compute.image_models import ImageModels
+from intelligence.compute.model_set import in_words
 from intelligence.compute.onnx.detections import FaceDetector, faces
+from intelligence.compute.onnx.errors import ModelFileError
 from intelligence.compute.onnx.face_embedder import FaceEmbedder, FaceFamily
 from intelligence.compute.onnx.image_embedder import ImageEmbedder
+from intelligence.compute.onnx.installed import Part
 from intelligence.compute.onnx.layouts import (
     Named,
     open_clip,
@@ -32,25 +33,8 @@ from intelligence.compute.onnx.layouts import (
 from intelligence.compute.onnx.session import RUN_FAILURES, SessionSettings
 from intelligence.compute.onnx.text_embedder import TextEmbedder
 from intelligence.compute.picture import Picture
+from intelligence.model_registry import ModelEntry
 from intelligence.vocabulary import TaskType
-
-_WORDS = {
-    TaskType.FACE_DETECTION: "finds faces",
-    TaskType.FACE_EMBEDDING: "recognises people",
-    TaskType.CLIP_EMBEDDING: "finds images by what they show",
-    TaskType.DINO_EMBEDDING: "finds look-alikes",
-}
-
-
-@dataclass(frozen=True)
-class ChosenFiles:
-    """Where the models lie; what is left out is not done by them."""
-
-    detector: Path | None = None
-    face: Path | None = None
-    face_family: FaceFamily = FaceFamily.ARCFACE
-    clip: Path | None = None
-    dino: Path | None = None
 
 
 class OnnxModels:
@@ -58,35 +42,34 @@ class OnnxModels:
 
     def __init__(
         self,
-        chosen: ChosenFiles,
+        parts: Mapping[TaskType, Part],
         settings: ComputeSettings,
-        sessions: SessionSettings,
-        *,
-        others: ImageModels | None = None,
+        known: ModelEntry | None = None,
     ) -> None:
-        """Reads all files once, for their names; loads nothing. `others` do the tasks without a file.
+        """Reads all files once, for their names; loads nothing. What is known of the model beforehand counts
+        where the files say nothing.
 
         ModelFileError for files that are missing or not understood.
         """
         cv2.setNumThreads(settings.threads)
-        self._others = others
-        self._detector = _detector(chosen, settings, sessions)
-        self._faces = _face_embedder(chosen, sessions)
-        self._clip: Named[ImageEmbedder] | None = None
+        sessions = SessionSettings(threads=settings.threads, idle_seconds=settings.idle_seconds)
+        self._detector = _detector(parts, settings, sessions)
+        self._faces = _face_embedder(parts, sessions)
+        self._images: dict[TaskType, Named[ImageEmbedder]] = {}
         self._text: TextEmbedder | None = None
-        if chosen.clip is not None:
-            self._clip, self._text = open_clip(chosen.clip, sessions)
-        self._dino = open_dino(chosen.dino, sessions) if chosen.dino else None
-        self._capabilities = self._described(settings)
-        if others is not None:
-            self.failures = tuple({*self.failures, *others.failures})
+        if TaskType.CLIP_EMBEDDING in parts:
+            clip, self._text = open_clip(parts[TaskType.CLIP_EMBEDDING].path, sessions)
+            self._images[TaskType.CLIP_EMBEDDING] = clip
+        if TaskType.DINO_EMBEDDING in parts:
+            self._images[TaskType.DINO_EMBEDDING] = open_dino(parts[TaskType.DINO_EMBEDDING].path, sessions)
+        self._capabilities = self._described(settings, known)
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
     def detect_faces(self, picture: Picture) -> tuple[DetectedFace, ...]:
         if self._detector is None:
-            return self._other(TaskType.FACE_DETECTION).detect_faces(picture)
+            raise _nobody_does(TaskType.FACE_DETECTION)
         return tuple(faces(picture, self._detector.engine.detect(picture)))
 
     def embed(self, task: TaskType, picture: Picture) -> Vector:
@@ -94,81 +77,84 @@ class OnnxModels:
             side = CROP_SIDE
             crop = picture.resampled((side, side), (0, 0, side, side), Image.Resampling.BILINEAR)
             return self._faces.engine.embed([crop])[0]
-        images = self._image_models().get(task)
-        return self._other(task).embed(task, picture) if images is None else images.engine.embed(picture)
+        if task not in self._images:
+            raise _nobody_does(task)
+        return self._images[task].engine.embed(picture)
 
     def embed_text(self, text: str) -> Vector:
-        """In the space of the CLIP vectors. ComputeError if no active model understands text."""
+        """In the space of the CLIP vectors. ComputeError if the model understands no text."""
         if self._text is None:
             raise ComputeError("No model is active that understands text.", permanent=True)
         return self._text.embed(text)
 
-    def _image_models(self) -> Mapping[TaskType, Named[ImageEmbedder]]:
-        both = {TaskType.CLIP_EMBEDDING: self._clip, TaskType.DINO_EMBEDDING: self._dino}
-        return {task: model for task, model in both.items() if model is not None}
+    def _described(self, settings: ComputeSettings, known: ModelEntry | None) -> Capabilities:
+        models = self._infos(settings)
+        if known is not None:
+            models = {task: _with_known(info, task, known) for task, info in models.items()}
+        return Capabilities(models, in_words(models))
 
-    def _other(self, task: TaskType) -> ImageModels:
-        if self._others is None:
-            raise ComputeError(f"No model is active that does {task}.", permanent=True)
-        return self._others
-
-    def _described(self, settings: ComputeSettings) -> Capabilities:
-        models = self._own(settings)
-        summary = "; ".join(f"{_WORDS[task]} ({model.name})" for task, model in models.items())
-        understands = "understands text" if self._text else "understands no text"
-        if self._others is None:
-            return Capabilities(models, f"Model files: {summary}; {understands}.")
-        beside = self._others.capabilities()
-        rest = f"For the rest: {beside.summary}" if set(beside.models) - set(models) else ""
-        return Capabilities(
-            {**beside.models, **models}, f"Model files: {summary}; {understands}. {rest}".strip()
-        )
-
-    def _own(self, settings: ComputeSettings) -> dict[TaskType, ModelInfo]:
+    def _infos(self, settings: ComputeSettings) -> dict[TaskType, ModelInfo]:
+        """Where a file leaves its dimension open, the settings are believed; each result is checked."""
         models: dict[TaskType, ModelInfo] = {}
         if self._detector:
             models[TaskType.FACE_DETECTION] = ModelInfo(self._detector.name)
         if self._faces:
-            models[TaskType.FACE_EMBEDDING] = _info(
-                self._faces,
-                settings.face_dimension,
-                same_person_from=self._faces.engine.same_person_from,
+            engine = self._faces.engine
+            models[TaskType.FACE_EMBEDDING] = ModelInfo(
+                self._faces.name, engine.dimension, same_person_from=engine.same_person_from
             )
-        if self._clip:
-            models[TaskType.CLIP_EMBEDDING] = _info(
-                self._clip,
-                settings.clip_dimension,
-                understands_text=self._text is not None,
-            )
-        if self._dino:
-            models[TaskType.DINO_EMBEDDING] = _info(self._dino, settings.dino_dimension)
-        return models
+        for task, images in self._images.items():
+            models[task] = ModelInfo(images.name, images.engine.dimension)
+        if TaskType.CLIP_EMBEDDING in models:
+            clip = models[TaskType.CLIP_EMBEDDING]
+            models[TaskType.CLIP_EMBEDDING] = replace(clip, understands_text=self._text is not None)
+        asked = {
+            TaskType.CLIP_EMBEDDING: settings.clip_dimension,
+            TaskType.DINO_EMBEDDING: settings.dino_dimension,
+            TaskType.FACE_EMBEDDING: settings.face_dimension,
+        }
+        return {
+            task: replace(info, dimension=asked[task]) if info.dimension is None and task in asked else info
+            for task, info in models.items()
+        }
 
 
-def _info(
-    model: Named[FaceEmbedder] | Named[ImageEmbedder],
-    configured: int,
-    *,
-    same_person_from: float | None = None,
-    understands_text: bool = False,
-) -> ModelInfo:
-    """Where the file leaves its dimension open, the settings are believed; each result is checked."""
-    dimension = model.engine.dimension or configured
-    return ModelInfo(model.name, dimension, same_person_from, understands_text)
+def _with_known(info: ModelInfo, task: TaskType, known: ModelEntry) -> ModelInfo:
+    threshold = known.threshold(task)
+    if threshold is None:
+        return info
+    if task is TaskType.FACE_EMBEDDING:
+        return replace(info, same_person_from=threshold.value)
+    if task is TaskType.FACE_DETECTION:
+        return info
+    return replace(info, near_duplicates_from=threshold.value)
+
+
+def _nobody_does(task: TaskType) -> ComputeError:
+    return ComputeError(f"No model is active that does {task}.", permanent=True)
 
 
 def _detector(
-    chosen: ChosenFiles, settings: ComputeSettings, sessions: SessionSettings
+    parts: Mapping[TaskType, Part], settings: ComputeSettings, sessions: SessionSettings
 ) -> Named[FaceDetector] | None:
-    if chosen.detector is None:
+    part = parts.get(TaskType.FACE_DETECTION)
+    if part is None:
         return None
     return open_detector(
-        chosen.detector,
+        part.path,
         sessions,
         threshold=settings.face_detection_threshold,
         nms=settings.face_detection_nms,
     )
 
 
-def _face_embedder(chosen: ChosenFiles, sessions: SessionSettings) -> Named[FaceEmbedder] | None:
-    return open_face_embedder(chosen.face, chosen.face_family, sessions) if chosen.face else None
+def _face_embedder(parts: Mapping[TaskType, Part], sessions: SessionSettings) -> Named[FaceEmbedder] | None:
+    part = parts.get(TaskType.FACE_EMBEDDING)
+    if part is None:
+        return None
+    try:
+        family = FaceFamily(part.family)
+    except ValueError as error:
+        known = ", ".join(FaceFamily)
+        raise ModelFileError(f"{part.file}: {part.family} is no family of face models: {known}.") from error
+    return open_face_embedder(part.path, family, sessions)

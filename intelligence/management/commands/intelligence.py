@@ -67,6 +67,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{task.task}: {_in_words(task.images)}")
             for line in _details(task):
                 self.stdout.write(f"    {line}")
+        if found.can:
+            self.stdout.write(f"models: {found.can}")
         for model in found.models:
             self.stdout.write(f"model of {figures.model_in_words(model)}")
 

@@ -22,6 +22,7 @@ from intelligence.compute.remote import RemoteComputeClient
 from intelligence.encoder import QueryEncoder
 from intelligence.models import SearchEncoding
 from intelligence.vocabulary import TaskType
+from intelligence.wanted_models import WantedModels
 from tests.contracts import compute_service
 from tests.contracts.compute_service import ComputeService, says
 from tests.factories import jpeg, make_photo
@@ -37,7 +38,7 @@ def service(tmp_path: Path, media_root: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(remote, "AWAY_SECONDS", 0.0)
     with compute_service.serving(wants_login=True) as service:
         client = RemoteComputeClient.create(service.settings(tmp_path), lambda _ids: None)
-        worker = QueryEncoder(client, EntityStorageService.from_settings())
+        worker = QueryEncoder(client, EntityStorageService.from_settings(), WantedModels(client, {}))
         monkeypatch.setattr(hints, "encode", worker.encode)
         yield service
         client.close()
