@@ -97,9 +97,10 @@ def started(folder: Path) -> Iterator[Pair]:
 
 
 @contextmanager
-def store_alone(folder: Path, **variables: str) -> Iterator[Server]:
+def store_alone(folder: Path, *, worker: bool = False, **variables: str) -> Iterator[Server]:
     (port,) = _free_ports(1)
-    command = _manage("serve", "--no-worker", f"--port={port}", "--grace=2")
+    options = [] if worker else ["--no-worker"]
+    command = _manage("serve", *options, f"--port={port}", "--grace=2")
     environment = {**_environment(folder), **variables}
     with _running(
         command, folder / "store.log", port=port, path="/entities", environment=environment

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from simple_history.admin import SimpleHistoryAdmin
 
 from entities.api.signed_urls import signed_query
-from entities.models import DiscardedFile, Entity, ServiceConfig
+from entities.models import DiscardedFile, Entity, LoginAttempts, ServiceConfig, Tally
 
 
 class NoWrites:
@@ -67,3 +67,22 @@ class DiscardedFileAdmin(NoWrites, admin.ModelAdmin[DiscardedFile]):
 
     list_display = ("id", "entity_id", "file_path", "mime_type")
     show_full_result_count = False
+
+
+@admin.register(Tally)
+class TallyAdmin(NoWrites, admin.ModelAdmin[Tally]):
+    list_display = ("kind", "subject", "detail", "number", "amount", "updated_at")
+    list_filter = ("kind",)
+
+
+@admin.register(LoginAttempts)
+class LoginAttemptsAdmin(admin.ModelAdmin[LoginAttempts]):
+    """To remove one lets somebody in again who has failed too often."""
+
+    list_display = ("key", "number", "since")
+
+    def has_add_permission(self, *_arguments: Any, **_options: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_arguments: Any, **_options: Any) -> bool:
+        return False

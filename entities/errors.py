@@ -27,6 +27,14 @@ class StorageFullError(EntityError):
     pass
 
 
+class QuotaExceededError(EntityError):
+    """The caller has stored as much as may be stored in a day."""
+
+    def __init__(self, message: str, *, wait_seconds: float) -> None:
+        super().__init__(message)
+        self.wait = wait_seconds
+
+
 class EntityNotFoundError(EntityError):
     def __init__(self) -> None:
         super().__init__("Entity not found")

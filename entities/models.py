@@ -187,3 +187,17 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.subject}"
+
+
+class LoginAttempts(models.Model):
+    """How often somebody has tried to log in lately; what was right is not counted."""
+
+    key = models.CharField(max_length=64, primary_key=True, help_text="Hash of an address, or with a name.")
+    number = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name_plural = "login attempts"
+
+    def __str__(self) -> str:
+        return f"{self.number} since {self.since:%F %T}"

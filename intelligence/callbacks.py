@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from entities import locks, tallies
+from entities import locks, tallies, trail
 from intelligence import hints, model_versions, rows
 from intelligence.appliers import Applier, Completed, ResultError
 from intelligence.compute.base import (
@@ -142,6 +142,7 @@ class JobCallbackHandler:
             if of_task:
                 wanted.update(self.appliers[task].apply(of_task, facts))
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
+        trail.note("applied", {job.entity_id for job in wanted})
         if not self.client.runs_here:
             transaction.on_commit(partial(_count_answers, list(wanted)))
         rows.settle_locked({job.entity_id for job in wanted})

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from entities import locks
+from entities import locks, trail
 from entities.storage import EntityStorageService
 from intelligence import announce, hints, rows, runs
 from intelligence.compute.base import (
@@ -241,6 +241,7 @@ class JobSubmissionService:
         for row, _ in taken:
             claimed.setdefault(row.pk, [])
         announce.entities(claimed)
+        trail.note("handed out", claimed)
         of_task = Counter(task for _, task in taken)
         is_more = len(again) == MOST_AGAIN or BATCH_SIZE in of_task.values()
         return dict(claimed), is_more

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 from django.db.models import Max
 
+from entities import trail
 from entities.models import Entity
 from entities.versions import SNAPSHOT_FIELDS, EntityVersionData, History, moved_collections
 from intelligence import announce, marks, rows, worker_status
@@ -100,10 +101,11 @@ def _brings_content(change: EntityVersionData, row: ImageIntelligence | None) ->
 
 
 def _queue(changes: Iterable[EntityVersionData], priority: Priority | None) -> None:
-    ImageIntelligence.objects.bulk_create(
+    rows = ImageIntelligence.objects.bulk_create(
         _pending_row(change, priority or (Priority.IMPORT if change.is_import else Priority.UPLOAD))
         for change in changes
     )
+    trail.note("queued", [row.pk for row in rows])
 
 
 def _pending_row(picture: EntityVersionData, priority: Priority) -> ImageIntelligence:

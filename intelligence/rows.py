@@ -15,7 +15,7 @@ from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from entities import tallies
+from entities import tallies, trail
 from entities.models import Entity
 from intelligence import announce, hints
 from intelligence.models import STATUS_FIELDS, EntityJob, Face, ImageIntelligence
@@ -253,6 +253,8 @@ def settle_locked(ids: Collection[int]) -> None:
         ImageIntelligence.objects.filter(pk__in=_locked(pks)).update(
             **summary._asdict(), updated_at=timezone.now()
         )
+        if summary.processing_status not in UNFINISHED:
+            trail.note(summary.processing_status, pks)
     announce.entities(pk for pks in changed.values() for pk in pks)
 
 
@@ -335,4 +337,5 @@ def claim_for_run(job_ids: Collection[str], *, images: int | None = None) -> lis
         status=JobStatus.IN_PROGRESS, attempts=F("attempts") + 1, started_at=now, updated_at=now
     )
     show_on_rows(jobs, JobStatus.IN_PROGRESS)
+    trail.note("started", {job.entity_id for job in jobs})
     return [[job.job_id or "" for job in of_image] for of_image in by_image]

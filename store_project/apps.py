@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.contrib import admin
 
 
 class StoreProjectConfig(AppConfig):
@@ -8,4 +10,6 @@ class StoreProjectConfig(AppConfig):
     verbose_name = "Store"
 
     def ready(self) -> None:
-        from store_project import checks  # noqa: F401, PLC0415  (registers the system checks)
+        from store_project import checks, logs, unknown_tasks  # noqa: F401, PLC0415  (each registers itself)
+
+        admin.site.site_header = f"Store {settings.VERSION}"

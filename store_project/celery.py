@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import (
+    beat_init,
     task_prerun,
     task_success,
     worker_process_init,
@@ -16,8 +18,11 @@ from celery.signals import (
     worker_ready,
     worker_shutdown,
 )
+from django.conf import settings
 from django.db import close_old_connections
 from kombu import Queue
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "store_project.settings")
 
@@ -101,6 +106,14 @@ def _stop_counting(**_signal: Any) -> None:
     if _WorkerProcess.flusher is not None:
         _WorkerProcess.flusher.stop()
         _WorkerProcess.flusher = None
+
+
+@worker_ready.connect
+@beat_init.connect
+def _say_hello(sender: Any, **_signal: Any) -> None:
+    logger.info("Store %s: %s is ready.", settings.VERSION, getattr(sender, "hostname", "beat"))
+    if os.geteuid() == 0:
+        logger.warning("This process runs as root; give it a user of its own.")
 
 
 app = make_app("store")

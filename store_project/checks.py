@@ -32,3 +32,11 @@ def embedded_parts_in_one_process(**_options: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register(deploy=True)
+def somebody_has_to_log_in(**_options: Any) -> list[CheckMessage]:
+    if not settings.AUTH_DISABLED:
+        return []
+    hint = "Leave it out: it is for trying things out alone."
+    return [CheckWarning("AUTH_DISABLED lets everybody do everything.", hint=hint, id="store.W002")]

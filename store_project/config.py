@@ -24,6 +24,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from store_project import secret_files
+from store_project.secret_files import SecretFiles
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -98,9 +101,11 @@ class BaseConfig(BaseSettings):
     debug: bool = False
     allowed_hosts: Names = "*"
     csrf_trusted_origins: Names = ""
+    log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     database_url: DatabaseUrl = ""
+    database_password: SecretStr = SecretStr("")
     celery_broker_url: BrokerUrl = ""
 
     qdrant_url: HttpUrl = ""
@@ -166,6 +171,10 @@ class StoreConfig(BaseConfig):
     server_threads: int = Field(default=8, ge=1, le=256)
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
     media_open: bool = False
+    https: bool = False
+    proxies: int = Field(default=0, ge=0, le=10)
+    anonymous_reads_per_minute: int = Field(default=1200, ge=0)
+    upload_bytes_per_day: int = Field(default=0, ge=0)
     metrics_token: SecretStr = SecretStr("")
     first_admin_username: str = ""
     first_admin_password: SecretStr = SecretStr("")
@@ -197,14 +206,28 @@ def load(config: type[Config]) -> Config:
 
     ENV_FILE names another file than the project's `.env`; empty means none.
     """
+    secrets = _secret_files(config)
     try:
-        return _read(config)
+        if not secrets.mistakes:
+            return _read(config, secrets)
     except ValidationError:
-        raise ConfigError(_report()) from None
+        pass
+    raise ConfigError(_report())
 
 
-def _read(config: type[Config]) -> Config:
-    return config(_env_file=_env_file())
+def _read(config: type[Config], secrets: SecretFiles) -> Config:
+    given: dict[str, Any] = secrets.values
+    return config(_env_file=_env_file(), **given)
+
+
+def _secret_files(config: type[BaseConfig]) -> SecretFiles:
+    """Of what is secret, or may hold a password."""
+    names = [
+        name
+        for name, field in config.model_fields.items()
+        if field.annotation is SecretStr or name in {"database_url", "celery_broker_url"}
+    ]
+    return secret_files.read(names, _env_file())
 
 
 def _env_file() -> Path | None:
@@ -222,11 +245,12 @@ def _report() -> str:
 
 
 def _mistakes(config: type[BaseConfig]) -> list[str]:
+    secrets = _secret_files(config)
     try:
-        _read(config)
+        _read(config, secrets)
     except ValidationError as error:
-        return [_describe(mistake) for mistake in error.errors(include_url=False)]
-    return []
+        return [*secrets.mistakes, *(_describe(mistake) for mistake in error.errors(include_url=False))]
+    return secrets.mistakes
 
 
 def _describe(mistake: Any) -> str:

@@ -15,6 +15,7 @@ from rest_framework.permissions import SAFE_METHODS
 from entities.api.documentation import FaultsSerializer, error
 from entities.api.validation import MAX_ID
 from store_project.access import Access
+from store_project.throttling import READS
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -38,6 +39,7 @@ TOO_LARGE = error("The request is larger than the limit.")
 NOBODY = error("Nobody is logged in, or the token is expired or not valid.")
 NOT_ALLOWED = error("The permission for this is missing; the text names it.")
 UNKNOWN = error("There is none of this number.")
+TOO_OFTEN = error("Asked too often without logging in; `Retry-After` says when to go on.")
 WRONG = OpenApiResponse(FaultsSerializer, "What was sent is not as it should be.")
 
 EXAMPLES = Path(__file__).with_name("examples.json")
@@ -72,6 +74,7 @@ class StoreSchema(AutoSchema):
             "400": (sends, UNREADABLE),
             "401": (access is not Access.PUBLIC, NOBODY),
             "403": (access is not Access.PUBLIC and (sends or access is not Access.USER), NOT_ALLOWED),
+            "429": (not sends and access in READS, TOO_OFTEN),
             "404": ("{" in self.path, UNKNOWN),
             "413": (has_body, TOO_LARGE),
             "422": (has_body or "{" in self.path or bool(self.get_override_parameters()), WRONG),

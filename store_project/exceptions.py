@@ -5,10 +5,12 @@ A fault of a field is told as a list of {type, loc, msg, input}, everything else
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -23,8 +25,12 @@ from intelligence.encoding import CannotEncodeError, UnusablePictureError
 from store_project.keys import OutsideKeyError, UnusableKeyError
 from vectors import VectorStoreError
 
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 5.0
 STATUS_OF = {
     errors.UploadTooLargeError: status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    errors.QuotaExceededError: status.HTTP_429_TOO_MANY_REQUESTS,
     errors.StorageFullError: status.HTTP_507_INSUFFICIENT_STORAGE,
     errors.EntityError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     MetadataError: status.HTTP_422_UNPROCESSABLE_ENTITY,
@@ -45,6 +51,10 @@ TEXT_OF: dict[type[Exception], str] = {
     exceptions.NotAuthenticated: "Authentication required",
     exceptions.MethodNotAllowed: "Method Not Allowed",
 }
+
+
+OF_THE_DATABASE = "The database does not answer; try again soon."
+"""Instead of what it says itself, which names hosts and users."""
 
 
 def shape_error(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -71,9 +81,12 @@ def _as_api_error(error: Exception, context: dict[str, Any]) -> exceptions.APIEx
 
 
 def _as_known(error: Exception) -> exceptions.APIException | None:
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("%s", OF_THE_DATABASE, exc_info=error)
+        return _with_status(status.HTTP_503_SERVICE_UNAVAILABLE, OF_THE_DATABASE, wait=AGAIN_SECONDS)
     for kind, code in STATUS_OF.items():
         if isinstance(error, kind):
-            return _with_status(code, str(error))
+            return _with_status(code, str(error), wait=getattr(error, "wait", None))
     if isinstance(error, Http404):
         return exceptions.NotFound(str(error) or "Not Found")
     if isinstance(error, PermissionDenied):
@@ -81,8 +94,9 @@ def _as_known(error: Exception) -> exceptions.APIException | None:
     return None
 
 
-def _with_status(code: int, text: str) -> exceptions.APIException:
-    known = exceptions.APIException(text)
+def _with_status(code: int, text: str, *, wait: float | None) -> exceptions.APIException:
+    """With `wait`, the seconds after which to try again, DRF says so in `Retry-After`."""
+    known = exceptions.Throttled(wait, text) if wait is not None else exceptions.APIException(text)
     known.status_code = code
     return known
 

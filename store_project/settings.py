@@ -20,7 +20,7 @@ DEBUG = CONFIG.debug
 SECRET_KEY = CONFIG.secret_key.get_secret_value() or read_or_create(
     CONFIG.cl_server_dir / "keys" / "secret_key"
 )
-ALLOWED_HOSTS = CONFIG.allowed_hosts.split(",")
+ALLOWED_HOSTS = [*CONFIG.allowed_hosts.split(","), "127.0.0.1"]  # whoever looks after the process
 CSRF_TRUSTED_ORIGINS = [origin for origin in CONFIG.csrf_trusted_origins.split(",") if origin]
 
 INSTALLED_APPS = [
@@ -43,9 +43,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "store_project.requests.identified",
     "store_project.requests.measured",
     "store_project.content_policy.content_policy",
     "django.middleware.security.SecurityMiddleware",
+    "store_project.requests.Guard",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "store_project.hostile_headers.plain_session_keys",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,6 +90,8 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
+if CONFIG.database_password.get_secret_value():
+    DATABASES["default"]["PASSWORD"] = CONFIG.database_password.get_secret_value()
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["ENGINE"] = "store_project.sqlite"
     DATABASES["default"]["OPTIONS"] = {
@@ -104,6 +108,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = CONFIG.media_root
 MAX_UPLOAD_BYTES = CONFIG.max_upload_bytes
+UPLOAD_BYTES_PER_DAY = CONFIG.upload_bytes_per_day
 MAX_IMAGE_PIXELS = CONFIG.max_image_pixels
 MIN_FREE_BYTES = CONFIG.min_free_bytes
 # What is younger may be on its way: an audit leaves it alone.
@@ -123,6 +128,21 @@ VECTORS = VectorSettings(
     },
 )
 
+# --- Security ---------------------------------------------------------------------------------------------
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = CONFIG.https
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if CONFIG.https else 0
+# Asked inside the network, by what starts and watches the processes.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)/?$"]
+# Only a proxy knows how it was asked; without one nobody may say.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if CONFIG.https and CONFIG.proxies else None
+# Whether other hosts of the same domain have HTTPS is not for the store to promise.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
 # --- Web --------------------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
@@ -140,6 +160,20 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+AUTHENTICATION_BACKENDS = ["store_project.logins.CountedBackend"]
+ANONYMOUS_READS_PER_MINUTE = CONFIG.anonymous_reads_per_minute
+# What is counted of requests is counted for all web processes: embedded there is one.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CONFIG.celery_broker_url,
+        "KEY_PREFIX": "store",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+    if CONFIG.celery_broker_url.startswith("redis")
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+
 AUTH_DISABLED = CONFIG.auth_disabled
 PUBLIC_KEY_FILE = CONFIG.public_key_file
 MEDIA_OPEN = CONFIG.media_open
@@ -152,6 +186,8 @@ REST_FRAMEWORK = {
     ],
     # Reading and writing need their permissions unless a view says otherwise.
     "DEFAULT_PERMISSION_CLASSES": ["store_project.permissions.StoreAccess"],
+    "DEFAULT_THROTTLE_CLASSES": ["store_project.throttling.AnonymousReads"],
+    "NUM_PROXIES": CONFIG.proxies,
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "store_project.negotiation.PreferenceNegotiation",
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
@@ -249,8 +285,18 @@ CELERY_TASK_ROUTES = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "store_project.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
-    "loggers": {name: {"level": "WARNING"} for name in ("celery", "httpx", "kombu", "PIL", "qdrant_edge")},
+    "loggers": {
+        # The last two tell of every request and every image: for programs that read, not for people.
+        name: {"level": "WARNING"}
+        for name in (
+            *("celery", "httpx", "kombu", "PIL", "qdrant_edge", "httpcore", "parso", "asyncio"),
+            *(("entities.trail", "store_project.requests") if CONFIG.log_format == "text" else ()),
+        )
+    },
 }

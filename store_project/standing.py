@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from entities import counting
+from entities import counting, quota
 from entities.models import Tally
 from intelligence import hints
 from intelligence.models import EntityJob, ImageIntelligence, TaskPause, waits_for
@@ -67,7 +67,7 @@ def read() -> Standing:
         paused={(task,): 1.0 for task in TaskPause.objects.values_list("task_type", flat=True)},
         messages=_or_nothing(_messages),
         vectors=_or_nothing(_vectors),
-        tallies=tuple(map(_tallied, Tally.objects.all())),
+        tallies=tuple(map(_tallied, Tally.objects.exclude(kind=quota.KIND))),
     )
 
 

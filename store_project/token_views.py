@@ -66,6 +66,7 @@ class TokenView(APIView):
         responses={
             200: TokenSerializer,
             401: error("The name or the password is wrong."),
+            429: error("Too many logins have failed; `Retry-After` says when to try again."),
             **OUTSIDE,
             **NO_KEY,
         },

@@ -39,6 +39,7 @@ def _isolate_environment() -> None:
     server_dir = tempfile.mkdtemp(prefix="store-tests-")
     atexit.register(shutil.rmtree, server_dir, ignore_errors=True)
     os.environ.update(
+        ANONYMOUS_READS_PER_MINUTE="0",  # of tests; those of the limit set their own
         CL_SERVER_DIR=server_dir,
         DATABASE_URL=os.environ.get("TEST_DATABASE_URL", ""),
         DJANGO_SETTINGS_MODULE="store_project.settings",

@@ -104,23 +104,27 @@ def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None
 
 @contextmanager
 def deployed(folder: Path, **further: str) -> Iterator[Deployment]:
-    """Everything but the workers; taken down and dropped at the end. `further` goes to their environment."""
+    """Everything but the workers; taken down and dropped at the end. `further` goes to their environment,
+    and may name services of the caller's own.
+    """
     with ExitStack() as stack:
         server_dir = folder / "server"
         server_dir.mkdir(parents=True)
         env = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
             "AUTH_DISABLED": "true",
-            "CELERY_BROKER_URL": stack.enter_context(_broker()),
             "CL_SERVER_DIR": str(server_dir),
             "COMPUTE_BACKEND": "fake",
-            "DATABASE_URL": stack.enter_context(own_database()),
             "ENV_FILE": "",
             "LOG_LEVEL": "WARNING",
             "QDRANT_URL": stack.enter_context(qdrant_service.running()),
             **TIMES,
             **further,
         }
+        if "CELERY_BROKER_URL" not in env:
+            env["CELERY_BROKER_URL"] = stack.enter_context(own_redis_database())
+        if "DATABASE_URL" not in env:
+            env["DATABASE_URL"] = stack.enter_context(own_database())
         deployment = Deployment(server_dir, env, free_port())
         web = deployment.start(
             "manage.py", "serve", "--no-worker", "--port", str(deployment.web_port), "--grace", "5"
@@ -144,7 +148,7 @@ def own_database() -> Iterator[str]:
 
 
 @contextmanager
-def _broker() -> Iterator[str]:
+def own_redis_database() -> Iterator[str]:
     """One of Redis's databases that nobody uses."""
     for number in REDIS_DATABASES:
         client = redis.Redis(host=LOOPBACK, db=number)

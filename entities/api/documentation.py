@@ -46,6 +46,7 @@ def error(text: str) -> OpenApiResponse:
 VECTORS_AWAY = {503: error("The vector store cannot be asked at the moment; try again later.")}
 FILE_ERRORS = {
     413: error("The file, or the request, is larger than the limit; the text names it."),
+    429: error("The caller has stored as much as may be stored in a day; `Retry-After` says when to go on."),
     507: error("The disk is full. Nothing was stored."),
 }
 

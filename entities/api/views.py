@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.viewsets import GenericViewSet
 
-from entities import services, versions
+from entities import quota, services, versions
 from entities.api import extensions
 from entities.api.documentation import FILE_ERRORS, FORM, MULTIPART, error
 from entities.api.errors import BadRequestError, ConflictError, as_answer
@@ -41,7 +41,7 @@ from entities.api.serializers import (
     VersionSerializer,
     page_context,
 )
-from entities.api.uploads import receiving_uploads
+from entities.api.uploads import FORM_BYTES, receiving_uploads
 from entities.api.validation import MAX_ID_DIGITS, path_id, validated
 from entities.errors import ContentNotAllowedError, ContentRequiredError, VersionNotFoundError
 from entities.models import Entity, EntityQuerySet
@@ -158,6 +158,7 @@ class EntityViewSet(EntityView):
 
         Bytes that are stored already make no second entity. If they lie in the trash, they come out of it.
         """
+        quota.require_room(_caller_id(request), _least_bytes(request))
         form = validated(EntityFormSerializer(data=request.data), "body")
         stored = _create(form, by=_caller_id(request))
         code = status.HTTP_201_CREATED if stored.created else status.HTTP_200_OK
@@ -200,15 +201,18 @@ class EntityViewSet(EntityView):
     )
     def update(self, request: Request, entity_id: str) -> Response:
         """A description or parent that is not sent is removed; without a file the old one stays."""
+        quota.require_room(_caller_id(request), _least_bytes(request))
         form = validated(ReplacementFormSerializer(data=request.data), "body")
-        services.replace_entity(
-            path_id(entity_id),
-            is_collection=form["is_collection"],
-            **texts_of(form),
-            storage=EntityStorageService.from_settings(),
-            incoming=file_of(form),
-            by=_caller_id(request),
-        )
+        incoming, by = file_of(form), _caller_id(request)
+        with quota.reserved(by, incoming.size if incoming else 0):
+            services.replace_entity(
+                path_id(entity_id),
+                is_collection=form["is_collection"],
+                **texts_of(form),
+                storage=EntityStorageService.from_settings(),
+                incoming=incoming,
+                by=by,
+            )
         return self.answer(path_id(entity_id))
 
     @extend_schema(
@@ -256,6 +260,12 @@ def _caller_id(request: Request) -> str | None:
     return store_id
 
 
+def _least_bytes(request: Request) -> int:
+    """That the request must bring as a file, by its stated length: told before any of it is received."""
+    stated = request.META.get("CONTENT_LENGTH") or "0"
+    return max(0, int(stated) - FORM_BYTES) if stated.isdecimal() else 0
+
+
 def _create(form: dict[str, Any], *, by: str | None) -> services.StoredEntity:
     incoming = file_of(form)
     if form["is_collection"]:
@@ -265,4 +275,7 @@ def _create(form: dict[str, Any], *, by: str | None) -> services.StoredEntity:
     if incoming is None:
         raise ContentRequiredError("A file is required: send it as media_file.")
     storage = EntityStorageService.from_settings()
-    return services.create_entity(storage=storage, incoming=incoming, **texts_of(form), by=by)
+    with quota.reserved(by, incoming.size) as reservation:
+        stored = services.create_entity(storage=storage, incoming=incoming, **texts_of(form), by=by)
+        reservation.is_used = stored.created
+    return stored

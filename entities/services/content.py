@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from entities import tallies
+from entities import tallies, trail
 from entities.errors import ContentRequiredError
 from entities.metadata import MediaMetadata, describe
 from entities.models import Entity
@@ -22,6 +22,7 @@ from entities.storage import EntityStorageService, IncomingFile
 def announce_content(entity: Entity) -> None:
     """In the transaction that gives it to the entity."""
     content_stored.send(Entity, entity_id=entity.pk, md5=entity.md5)
+    trail.note("stored", [entity.pk])
     size = float(entity.file_size or 0)
     transaction.on_commit(partial(tallies.add, "upload", entity.type or "", amount=size))
 

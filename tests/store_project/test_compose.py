@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,7 @@ COMMANDS = {name: cast("str", service["command"]).split() for name, service in O
 CELERY = {name: command for name, command in COMMANDS.items() if command[0] == "celery"}
 MANAGE = {name: command for name, command in COMMANDS.items() if command[:2] == ["python", "manage.py"]}
 FIELDS = {*StoreConfig.model_fields, *MInsightConfig.model_fields}
+SECRETS = {f"{name}_file" for name in ("secret_key", "database_password")}
 WORKERS = {name: command for name, command in CELERY.items() if "worker" in command}
 
 
@@ -39,15 +41,20 @@ def test_every_part_is_there() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_variables_are_those_of_the_configuration(name: str) -> None:
-    assert {variable.lower() for variable in OURS[name]["environment"]} <= FIELDS
+    assert {variable.lower() for variable in OURS[name]["environment"]} <= FIELDS | SECRETS
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_variables_are_valid_and_nothing_stays_embedded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_valid_and_nothing_stays_embedded(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "postgres_password").write_text("a secret")
     for variable, value in OURS[name]["environment"].items():
-        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value)))
+        there = str(value).replace("/run/secrets", str(tmp_path))
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*?)\}", r"\1", there))
     config = load(StoreConfig)
     load(MInsightConfig)
+    assert config.database_password.get_secret_value() == "a secret"
     assert all([config.database_url, config.celery_broker_url, config.qdrant_url, config.mqtt_broker])
 
 
@@ -82,7 +89,7 @@ def test_django_understands_its_commands(name: str) -> None:
 
 def test_one_beat_only() -> None:
     assert [name for name, command in CELERY.items() if "beat" in command] == ["beat"]
-    assert "deploy" not in SERVICES["beat"]
+    assert "deploy" not in SERVICES["beat"]  # no replicas
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -122,3 +129,42 @@ def test_the_first_administrator_is_named_from_outside() -> None:
     environment = OURS["web"]["environment"]
     for variable in ("FIRST_ADMIN_USERNAME", "FIRST_ADMIN_PASSWORD"):
         assert environment[variable] == f"${{{variable}:-}}"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nothing_runs_as_root_or_writes_outside_its_data(name: str) -> None:
+    service = OURS[name]
+    assert service["user"] == "1000:1000"
+    assert service["read_only"]
+    assert (service["tmpfs"], service["volumes"]) == (["/tmp"], ["data:/data"])  # noqa: S108
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_image_has_a_user_of_its_own() -> None:
+    """The same number as in compose, so that the data folder is theirs."""
+    lines = (BASE_DIR / "Dockerfile").read_text().splitlines()
+    assert "USER store" in lines
+    assert any("useradd --uid 1000" in line for line in lines)
+    assert sum(line.startswith("FROM ") for line in lines) == 2, "what builds it is left behind"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_part_has_its_bounds(name: str) -> None:
+    assert {"mem_limit", "cpus", "pids_limit"} <= set(SERVICES[name])
+
+
+def test_no_password_is_written_down() -> None:
+    text = (BASE_DIR / "docker-compose.yml").read_text()
+    assert "POSTGRES_PASSWORD:" not in text
+    declared = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
+    assert declared == set(COMPOSE["secrets"])
+    assert "/secrets/" in (BASE_DIR / ".gitignore").read_text().splitlines()
+
+
+def test_ready_is_what_is_asked_of_the_web() -> None:
+    assert "/readyz" in " ".join(SERVICES["web"]["healthcheck"]["test"])
+
+
+def test_the_listener_is_there_where_there_is_something_to_hear() -> None:
+    assert SERVICES["listener"]["profiles"] == ["compute"]
