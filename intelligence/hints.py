@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from celery import current_app
 from django.conf import settings
@@ -25,6 +26,8 @@ worker_in_this_process = threading.Event()
 
 
 ANSWER_SECONDS = 1.0
+SLOW_SECONDS = 1.0
+UNASKED_SECONDS = 10.0
 
 
 def workers() -> tuple[str, ...]:
@@ -38,11 +41,39 @@ def workers() -> tuple[str, ...]:
         return ()
 
 
+class _Patience:
+    """A broker that takes connections and answers nothing costs one caller its time-out, not every one."""
+
+    def __init__(self) -> None:
+        self._over_until = 0.0
+
+    def is_over(self) -> bool:
+        return time.monotonic() < self._over_until
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        except OperationalError:
+            if time.monotonic() - began > SLOW_SECONDS:
+                self._over_until = time.monotonic() + UNASKED_SECONDS
+            raise
+
+
+_patience = _Patience()
+
+
 def send(task: str, *arguments: object, countdown: float | None = None) -> None:
     if settings.EMBEDDED_BROKER and not worker_in_this_process.is_set():
         return
+    if _patience.is_over():
+        return
     try:
-        current_app.send_task(f"intelligence.tasks.{task}", args=arguments, countdown=countdown, retry=False)
+        with _patience.tried():
+            current_app.send_task(
+                f"intelligence.tasks.{task}", args=arguments, countdown=countdown, retry=False
+            )
     except OperationalError as error:
         logger.warning("The broker is away; a sweep will do %s later: %s", task, error)
 

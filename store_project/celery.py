@@ -43,6 +43,7 @@ BEAT_SCHEDULE = {
     "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
     "tell what the models can do": {"task": "intelligence.tasks.tell_capabilities", "schedule": 60.0},
     "switch to models that are filled": {"task": "intelligence.tasks.switch_models", "schedule": 30.0},
+    "forget who has failed to log in": {"task": "store_project.tasks.forget_logins", "schedule": 3600.0},
     "forget what was searched for": {"task": "intelligence.tasks.forget_encodings", "schedule": 3600.0},
     "look into the vectors for commands": {"task": "intelligence.tasks.run_errands", "schedule": 2.0},
     "take back statuses that ended a minute ago": {

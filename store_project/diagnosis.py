@@ -87,6 +87,9 @@ def _settings() -> Iterator[Advice]:
         wrong = True
         level = Level.WRONG if message.is_serious() else Level.WARNING
         yield Advice("settings", level, message.msg, message.hint or "")
+    if os.geteuid() == 0:
+        wrong = True
+        yield Advice("settings", Level.WARNING, "This runs as root.", "Give the store a user of its own.")
     if settings.AUTH_DISABLED:
         wrong = True
         yield Advice("settings", Level.WARNING, "Everybody may do everything.", "Unset AUTH_DISABLED.")

@@ -74,7 +74,7 @@ class StoreSchema(AutoSchema):
             "400": (sends, UNREADABLE),
             "401": (access is not Access.PUBLIC, NOBODY),
             "403": (access is not Access.PUBLIC and (sends or access is not Access.USER), NOT_ALLOWED),
-            "429": (not sends and access in READS, TOO_OFTEN),
+            "429": (access is Access.READ or (not sends and access in READS), TOO_OFTEN),
             "404": ("{" in self.path, UNKNOWN),
             "413": (has_body, TOO_LARGE),
             "422": (has_body or "{" in self.path or bool(self.get_override_parameters()), WRONG),

@@ -55,6 +55,10 @@ class CountedBackend(ModelBackend):
         return user
 
 
+def forget_old() -> None:
+    LoginAttempts.objects.filter(since__lt=timezone.now() - WINDOW).delete()
+
+
 def _key(*parts: str) -> str:
     """Says nothing of the name: people type passwords there too."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -62,7 +66,7 @@ def _key(*parts: str) -> str:
 
 def _count(key: str, most: int) -> None:
     now = timezone.now()
-    LoginAttempts.objects.filter(since__lt=now - WINDOW).delete()
+    LoginAttempts.objects.filter(key=key, since__lt=now - WINDOW).delete()
     LoginAttempts.objects.bulk_create([LoginAttempts(key=key, since=now)], ignore_conflicts=True)
     with transaction.atomic():
         LoginAttempts.objects.filter(key=key).update(number=F("number") + 1)

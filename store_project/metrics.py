@@ -8,7 +8,6 @@ and workers need no port. Read once in some seconds, and never waited for longer
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -97,8 +96,6 @@ def _of_parts(found: readiness.Readiness) -> Iterator[Metric]:
         [("part",)],
         {(name,): part.age_seconds for name, part in parts if part.age_seconds is not None},
     )
-    free = shutil.disk_usage(readiness.existing(settings.MEDIA_ROOT)).free
-    yield _gauge("store_disk_free_bytes", "On the disk of the media.", [()], {(): float(free)})
 
 
 def _of_standing(found: Standing) -> Iterator[Metric]:
@@ -110,6 +107,7 @@ def _of_standing(found: Standing) -> Iterator[Metric]:
         ("store_queue_oldest_seconds", "Of the image that waits longest.", (), found.oldest_seconds),
         ("store_tasks_paused", "1 while no more jobs of a task are handed out.", ("task",), found.paused),
         ("store_broker_messages", "Messages that wait in the broker.", ("queue",), found.messages),
+        ("store_disk_free_bytes", "On the disk of the media.", (), found.free),
         ("store_vectors", "Vectors of the current model.", ("space",), found.vectors),
     ):
         yield _gauge(name, text, [labels], values)

@@ -268,7 +268,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     else {
         "visibility_timeout": 3600,  # longer than the longest task, else Redis delivers it again
         "socket_connect_timeout": 2,  # a request sends hints: it does not wait for a broker that is away
-        "socket_timeout": 10,
+        "socket_timeout": 5,
     }
 )
 CELERY_TASK_DEFAULT_QUEUE = "reconcile"

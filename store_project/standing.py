@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,6 +19,7 @@ from intelligence.vocabulary import ProcessingStatus, TaskType
 from store_project import broker
 from store_project.broker import BrokerAwayError
 from store_project.celery import QUEUES
+from store_project.readiness import existing
 from vectors import VectorStoreError, get_clip_store, get_dino_store, get_face_store
 
 COUNTED = 100_000
@@ -51,6 +53,7 @@ class Standing:
     paused: Values
     messages: Values
     vectors: Values
+    free: Values
     tallies: tuple[Tallied, ...]
 
 
@@ -67,6 +70,7 @@ def read() -> Standing:
         paused={(task,): 1.0 for task in TaskPause.objects.values_list("task_type", flat=True)},
         messages=_or_nothing(_messages),
         vectors=_or_nothing(_vectors),
+        free=_or_nothing(_free),
         tallies=tuple(map(_tallied, Tally.objects.exclude(kind=quota.KIND))),
     )
 
@@ -111,10 +115,14 @@ def _vectors() -> Values:
     return {(space,): float(store.count()) for space, store in stores.items()}
 
 
+def _free() -> Values:
+    return {(): float(shutil.disk_usage(existing(settings.MEDIA_ROOT)).free)}
+
+
 def _or_nothing(read: Callable[[], Values]) -> Values:
     try:
         return read()
-    except (BrokerAwayError, VectorStoreError):
+    except (BrokerAwayError, VectorStoreError, OSError):
         return {}
 
 

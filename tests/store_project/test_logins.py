@@ -64,6 +64,10 @@ def test_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     fail(logins.TRIES_OF_ONE_NAME)
     LoginAttempts.objects.update(since=timezone.now() - logins.WINDOW - timedelta(seconds=1))
     assert log_in(PASSWORD).status_code == 200
+    fail(1, name="another")
+    LoginAttempts.objects.update(since=timezone.now() - logins.WINDOW - timedelta(seconds=1))
+    logins.forget_old()
+    assert not LoginAttempts.objects.exists()
 
 
 def test_others_are_not_shut_out() -> None:

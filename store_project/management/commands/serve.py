@@ -47,6 +47,8 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         self.check(fail_level=ERROR)
+        if os.geteuid() == 0:
+            logger.warning("This process runs as root; give it a user of its own.")
         runtime = None if no_worker or not settings.EMBEDDED_BROKER else self._make_runtime(grace, port)
         call_command("migrate", interactive=False, verbosity=0)
         accounts.prepare()
