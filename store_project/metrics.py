@@ -8,12 +8,13 @@ and workers need no port. Read once in some seconds, and never waited for longer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -21,11 +22,13 @@ from prometheus_client.process_collector import ProcessCollector
 from entities import tallies
 from store_project import readiness, standing
 from store_project.probes import Shared
-from store_project.standing import Standing, Tallied
+from store_project.standing import Standing, Tallied, Values
 
 REGISTRY = CollectorRegistry(auto_describe=False)
 READ_SECONDS = 3.0
 GOOD_FOR_SECONDS = 10.0
+
+T = TypeVar("T")
 
 REQUEST_SECONDS = Histogram(
     "store_request_seconds",
@@ -65,16 +68,31 @@ class StoreCollector:
     """The state of the store, and what its processes have counted together."""
 
     def __init__(self) -> None:
-        self._standing = Shared("metrics", _read, good_for_seconds=GOOD_FOR_SECONDS)
+        self._standing = _shared("standing", _read)
+        self._messages = _shared("messages", standing.messages)
+        self._vectors = _shared("vectors", standing.vectors)
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("store_info", "The program that answers.", [("release",)], {(settings.VERSION,): 1.0})
+        """What does not answer in time, or is away, is left out: `store_part_up` says so."""
+        began = time.monotonic()
+        found, messages, vectors = self._standing.ask(), self._messages.ask(), self._vectors.ask()
+        yield _gauge("store_info", "The program that answers.", ("release",), {(settings.VERSION,): 1.0})
         yield from _of_parts(readiness.look())
-        try:
-            found = self._standing.ask().result(READ_SECONDS)
-        except (DatabaseError, FutureTimeoutError):
-            return  # `store_part_up` says so
-        yield from _of_standing(found)
+        wait([found, messages, vectors], began + READ_SECONDS - time.monotonic())
+        if found.done() and not found.exception():
+            yield from _of_standing(found.result())
+        yield _gauge(
+            "store_broker_messages", "Messages that wait in the broker.", ("queue",), _told(messages)
+        )
+        yield _gauge("store_vectors", "Vectors of the current model.", ("space",), _told(vectors))
+
+
+def _shared(name: str, find_out: Callable[[], T]) -> Shared[T]:
+    return Shared(f"metrics: {name}", find_out, good_for_seconds=GOOD_FOR_SECONDS)
+
+
+def _told(asked: Future[Values]) -> Values:
+    return asked.result() if asked.done() and not asked.exception() else {}
 
 
 def _read() -> Standing:
@@ -87,13 +105,13 @@ def _of_parts(found: readiness.Readiness) -> Iterator[Metric]:
     yield _gauge(
         "store_part_up",
         "Whether a part is well, as /readyz has it.",
-        [("part",)],
+        ("part",),
         {(name,): float(part.is_well) for name, part in parts},
     )
     yield _gauge(
         "store_part_age_seconds",
         "Since a part was last well; of the sweep: since it ran.",
-        [("part",)],
+        ("part",),
         {(name,): part.age_seconds for name, part in parts if part.age_seconds is not None},
     )
 
@@ -106,37 +124,35 @@ def _of_standing(found: Standing) -> Iterator[Metric]:
         ("store_queue_depth", "Images that a task waits for, up to 100000.", ("task",), found.waiting),
         ("store_queue_oldest_seconds", "Of the image that waits longest.", (), found.oldest_seconds),
         ("store_tasks_paused", "1 while no more jobs of a task are handed out.", ("task",), found.paused),
-        ("store_broker_messages", "Messages that wait in the broker.", ("queue",), found.messages),
         ("store_disk_free_bytes", "On the disk of the media.", (), found.free),
-        ("store_vectors", "Vectors of the current model.", ("space",), found.vectors),
     ):
-        yield _gauge(name, text, [labels], values)
+        yield _gauge(name, text, labels, values)
     for kind, count in COUNTS.items():
         yield from _counters(count, [each for each in found.tallies if each.kind == kind])
     yield _gauge(
         "store_sweep_timestamp_seconds",
         "When each sweep has last ended.",
-        [("sweep",)],
+        ("sweep",),
         {(each.subject,): each.updated_at for each in found.tallies if each.kind == "sweep"},
     )
 
 
-def _counters(count: Count, tallied: list[Tallied]) -> Iterator[Metric]:
-    number = CounterMetricFamily(count.number, count.text, labels=count.labels)
-    amount = CounterMetricFamily(count.amount or "unused", count.text, labels=count.labels)
-    for each in tallied:
-        labels = (each.subject, each.detail)[: len(count.labels)]
-        number.add_metric(labels, each.number)
-        amount.add_metric(labels, each.amount)
-    yield number
+def _counters(count: Count, tallied: Sequence[Tallied]) -> Iterator[Metric]:
+    named = [((each.subject, each.detail)[: len(count.labels)], each) for each in tallied]
+    yield _counter(count.number, count, {labels: each.number for labels, each in named})
     if count.amount:
-        yield amount
+        yield _counter(count.amount, count, {labels: each.amount for labels, each in named})
 
 
-def _gauge(
-    name: str, text: str, labels: list[tuple[str, ...]], values: dict[tuple[str, ...], float]
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels[0])
+def _counter(name: str, count: Count, values: Values) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, count.text, labels=count.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: Values) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
     for of, value in values.items():
         family.add_metric(of, value)
     return family

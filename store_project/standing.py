@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import Count, QuerySet
@@ -17,10 +15,9 @@ from intelligence import hints
 from intelligence.models import EntityJob, ImageIntelligence, TaskPause, waits_for
 from intelligence.vocabulary import ProcessingStatus, TaskType
 from store_project import broker
-from store_project.broker import BrokerAwayError
 from store_project.celery import QUEUES
 from store_project.readiness import existing
-from vectors import VectorStoreError, get_clip_store, get_dino_store, get_face_store
+from vectors import get_clip_store, get_dino_store, get_face_store
 
 COUNTED = 100_000
 """More rows than this are not counted: it would take longer with every row."""
@@ -29,7 +26,6 @@ COUNTED_STATUSES = tuple(status for status in ProcessingStatus if status is not 
 """Completed are nearly all of them: see the number of entities."""
 
 Values = dict[tuple[str, ...], float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,14 +47,12 @@ class Standing:
     waiting: Values
     oldest_seconds: Values
     paused: Values
-    messages: Values
-    vectors: Values
     free: Values
     tallies: tuple[Tallied, ...]
 
 
 def read() -> Standing:
-    """Raises DatabaseError. What the broker or the vectors do not tell is left out."""
+    """Raises DatabaseError."""
     return Standing(
         entities=_entities(),
         images={(status.value,): _capped(_with(status)) for status in COUNTED_STATUSES},
@@ -68,9 +62,7 @@ def read() -> Standing:
         },
         oldest_seconds=_oldest(),
         paused={(task,): 1.0 for task in TaskPause.objects.values_list("task_type", flat=True)},
-        messages=_or_nothing(_messages),
-        vectors=_or_nothing(_vectors),
-        free=_or_nothing(_free),
+        free=_free(),
         tallies=tuple(map(_tallied, Tally.objects.exclude(kind=quota.KIND))),
     )
 
@@ -101,14 +93,18 @@ def _oldest() -> Values:
     return {(): 0.0 if since is None else max(0.0, (timezone.now() - since).total_seconds())}
 
 
-def _messages() -> Values:
+def messages() -> Values:
+    """Raises BrokerAwayError."""
     if settings.EMBEDDED_BROKER:
         return {}
     return {(queue,): float(broker.waiting(queue)) for queue in QUEUES}
 
 
-def _vectors() -> Values:
-    """Those that this process may look into: embedded ones belong to the process that works with them."""
+def vectors() -> Values:
+    """Those that this process may look into: embedded ones belong to the process that works with them.
+
+    Raises VectorStoreError.
+    """
     if not (settings.VECTORS.url or hints.worker_in_this_process.is_set()):
         return {}
     stores = {"clip": get_clip_store(), "dino": get_dino_store(), "face": get_face_store()}
@@ -117,13 +113,6 @@ def _vectors() -> Values:
 
 def _free() -> Values:
     return {(): float(shutil.disk_usage(existing(settings.MEDIA_ROOT)).free)}
-
-
-def _or_nothing(read: Callable[[], Values]) -> Values:
-    try:
-        return read()
-    except (BrokerAwayError, VectorStoreError, OSError):
-        return {}
 
 
 def _tallied(row: Tally) -> Tallied:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from intelligence.models import EntityJob, ImageIntelligence
 from intelligence.vocabulary import JobStatus, TaskType
 from store_project import metrics, readiness, standing
 from store_project.config import BASE_DIR
-from store_project.probes import Probe, unwell
+from store_project.probes import Probe, Shared, unwell
 from store_project.requests import METHODS
 from tests.factories import jpeg, make_photo
 from tests.tokens import TokenService, bearer, nobody
@@ -42,7 +43,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     collectors: Any = metrics.REGISTRY._collector_to_names
     ours: list[Collector] = [each for each in collectors if isinstance(each, metrics.StoreCollector)]
     for each in ours:
-        monkeypatch.setattr(each, "_standing", metrics.StoreCollector()._standing)
+        for name, shared in vars(metrics.StoreCollector()).items():
+            monkeypatch.setattr(each, name, shared)
     monkeypatch.setattr(metrics, "READ_SECONDS", 60.0)  # whatever else this machine does
     with override_settings(METRICS_TOKEN=TOKEN):
         yield
@@ -149,6 +151,18 @@ def test_a_part_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(readiness.PROBES, "broker", Probe("broker", lambda: unwell("away")))
     found = scraped()
     assert (of(found, "store_part_up", part="broker"), of(found, "store_part_up", part="database")) == (0, 1)
+
+
+def test_what_hangs_takes_nothing_else_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = threading.Event()
+    collectors: Any = metrics.REGISTRY._collector_to_names
+    (ours,) = [each for each in collectors if isinstance(each, metrics.StoreCollector)]
+    monkeypatch.setattr(ours, "_vectors", Shared("vectors", lambda: stuck.wait(20) or {}))
+    monkeypatch.setattr(metrics, "READ_SECONDS", 2.0)
+    make_photo()
+    found = scraped()
+    stuck.set()
+    assert of(found, "store_entities", type="image", state="live") == 1
 
 
 def test_as_many_queries_for_many_as_for_few(django_assert_num_queries: Any) -> None:
