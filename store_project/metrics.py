@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from prometheus_client import CollectorRegistry, Histogram
@@ -78,7 +78,8 @@ class StoreCollector:
         found, messages, vectors = self._standing.ask(), self._messages.ask(), self._vectors.ask()
         yield _gauge("store_info", "The program that answers.", ("release",), {(settings.VERSION,): 1.0})
         yield from _of_parts(readiness.look())
-        wait([found, messages, vectors], began + READ_SECONDS - time.monotonic())
+        asked: list[Future[Any]] = [found, messages, vectors]
+        wait(asked, began + READ_SECONDS - time.monotonic())
         if found.done() and not found.exception():
             yield from _of_standing(found.result())
         yield _gauge(
