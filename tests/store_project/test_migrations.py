@@ -29,7 +29,7 @@ print("SQL:" + json.dumps({
 """
 
 UNSAFE = {
-    r"ADD COLUMN (?!.* NULL\b(?<!NOT NULL))(?!.*\bDEFAULT\b).*NOT NULL": "older processes insert without it",
+    r"ADD COLUMN (?!.*\bDEFAULT\b).*NOT NULL": "older processes insert without it",
     r"ALTER COLUMN \S+ DROP DEFAULT": "older processes insert without it: give the field a db_default",
     r"ALTER COLUMN \S+ SET NOT NULL": "reads the whole table under a lock",
     r"ALTER COLUMN \S+ TYPE": "may write the whole table anew under a lock",
