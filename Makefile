@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline soak chaos guards clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-inference soak chaos guards clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-search: $(READY) ## Measure searches over 100,000 vectors beside comparing
 
 bench-pipeline: $(READY) ## Measure what an image costs between upload and results: a few minutes
 	$(BIN)/python benchmarks/pipeline.py
+
+bench-inference: $(READY) ## Measure what looking at an image costs beyond the models themselves: two minutes
+	$(BIN)/python benchmarks/inference.py
 
 soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--minutes 5")
 	$(BIN)/python -m benchmarks.soak $(SOAK)
