@@ -16,7 +16,7 @@ from entities.versions import History
 from intelligence.audit.kinds import Kind
 from intelligence.broadcast import Topics
 from intelligence.errand_notes import ErrandError
-from intelligence.mqtt import NOTHING, Callbacks, Connection, Message
+from intelligence.mqtt import NOTHING, Broker, Callbacks, Connection, Message
 
 BROKER_SECONDS = 10.0
 KEPT_SECONDS = 60.0
@@ -42,10 +42,11 @@ class _Ear:
 
 def look(settled_before: datetime) -> Iterator[Finding]:
     """Nothing where no broker is configured. Raises ErrandError where it does not answer."""
-    if not settings.MQTT_BROKER:
+    broker = Broker.configured()
+    if broker is None:
         return
     topics = Topics(settings.MQTT_TOPIC_PORT)
-    with _connected(topics) as (connection, ear):
+    with _connected(broker, topics) as (connection, ear):
         connection.publish([Message(ear.echo, b"?")], give_up=ear.has_heard_all.is_set)
         if not ear.has_heard_all.wait(KEPT_SECONDS):
             raise ErrandError("The MQTT broker does not say what it keeps; its statuses were not looked at.")
@@ -65,9 +66,13 @@ def gone_among(entity_ids: Sequence[int], settled_before: datetime) -> list[int]
 
 
 def take_back(entity_ids: Sequence[int], settled_before: datetime) -> set[int]:
+    """Nothing where no broker is configured any more."""
+    broker = Broker.configured()
+    if broker is None:
+        return set()
     topics = Topics(settings.MQTT_TOPIC_PORT)
     gone = gone_among(entity_ids, settled_before)
-    with _connected(topics) as (connection, _):
+    with _connected(broker, topics) as (connection, _):
         messages = [Message(topics.entity(pk), NOTHING, retain=True) for pk in gone]
         out_of_time = threading.Event()
         timer = threading.Timer(KEPT_SECONDS, out_of_time.set)
@@ -78,11 +83,11 @@ def take_back(entity_ids: Sequence[int], settled_before: datetime) -> set[int]:
 
 
 @contextmanager
-def _connected(topics: Topics) -> Iterator[tuple[Connection, _Ear]]:
+def _connected(broker: Broker, topics: Topics) -> Iterator[tuple[Connection, _Ear]]:
     ear = _Ear(topics)
     callbacks = Callbacks(ear.is_up.set, lambda: None, ear.hear)
     listen_to = [topics.entities, ear.echo]
-    connection = Connection(settings.MQTT_BROKER, settings.MQTT_PORT, callbacks, listen_to=listen_to)
+    connection = Connection(broker, callbacks, listen_to=listen_to)
     connection.start()
     try:
         if not ear.is_up.wait(BROKER_SECONDS):
