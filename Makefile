@@ -6,10 +6,10 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-inference soak chaos guards clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-inference soak chaos guards clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install everything into .venv, as uv.lock says
 
@@ -66,6 +66,9 @@ bench-inference: $(READY) ## Measure what looking at an image costs beyond the m
 
 soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--minutes 5")
 	$(BIN)/python -m benchmarks.soak $(SOAK)
+
+bench-recognition: $(READY) ## Measure how well and how fast faces are sorted into people: some minutes
+	$(BIN)/python benchmarks/recognition.py
 
 chaos: $(READY) ## Kill workers, lose and double messages, then look whether all is right (CHAOS="--minutes 10")
 	$(BIN)/python -m tests.chaos $(CHAOS)
