@@ -16,6 +16,7 @@ from intelligence.compute.base import DetectedFace, EmbeddingResult, FaceDetecti
 from intelligence.facts import ImageFacts
 from intelligence.forget import Forgetter
 from intelligence.models import EntityJob, Face, ImageIntelligence
+from intelligence.people import carrying
 from intelligence.vocabulary import JobStatus, TaskType
 from intelligence.wanted_models import WantedModels
 from vectors import QdrantVectorStore, VectorPoint
@@ -98,11 +99,15 @@ class FaceDetectionApplier:
     models: WantedModels
 
     def apply(self, completed: Sequence[Completed], facts: Facts) -> Sequence[Completed]:
-        found = {job: _expect(FaceDetectionResult, result).faces for job, result in completed}
+        found = _without_removed(
+            {job: _expect(FaceDetectionResult, result).faces for job, result in completed}
+        )
         faces = {job: self._new_faces(job, each) for job, each in found.items()}
-        replaced = Face.objects.filter(entity_id__in=[job.entity_id for job in found])
-        self.forgetter.forget_faces(list(replaced.values_list("pk", flat=True)))
-        Face.objects.bulk_create(face for of_job in faces.values() for face in of_job)
+        contents = {job.entity_id: job.md5 for job in found}
+        replaced = list(Face.objects.filter(entity_id__in=contents))
+        new = Face.objects.bulk_create(face for of_job in faces.values() for face in of_job)
+        carrying.carry_over(contents, replaced, new)
+        self.forgetter.forget_faces([face.pk for face in replaced])
         embedded = self._embedded(found)
         _show_found(found, embedded)
         return _jobs_that_came_along(
@@ -130,6 +135,17 @@ class FaceDetectionApplier:
             Face(**_face_fields(face), entity_id=job.entity_id, model=job.model, file_path=path)
             for face, path in zip(found, paths, strict=True)
         ]
+
+
+def _without_removed(
+    found: Mapping[EntityJob, Sequence[DetectedFace]],
+) -> dict[EntityJob, Sequence[DetectedFace]]:
+    """What a user has removed does not come back."""
+    places = carrying.removed_places({job.entity_id: job.md5 for job in found})
+    return {
+        job: [face for face in faces if not carrying.is_at(places.get(job.entity_id, ()), asdict(face.bbox))]
+        for job, faces in found.items()
+    }
 
 
 def _show_found(found: Mapping[EntityJob, Sequence[DetectedFace]], embedded: Collection[EntityJob]) -> None:

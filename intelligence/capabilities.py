@@ -14,11 +14,13 @@ SUMMARY_KEY = "compute_summary"
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Of a model that makes vectors of images."""
+    """Of a model that makes vectors."""
 
     understands_text: bool
     near_duplicates_from: float | None
     """The cosine from which two images are taken for copies of one; None where nobody has measured it."""
+    same_person_from: float | None = None
+    """The cosine from which two good crops of faces show one person; None: it recognises nobody."""
 
 
 def tell(models: Mapping[str, ModelFacts], summary: str = "") -> None:

@@ -47,8 +47,10 @@ class QueryEncoder:
         offered = self.client.capabilities()
         capabilities.tell(
             {
-                model.name: ModelFacts(model.understands_text, model.near_duplicates_from)
-                for task in TASKS.values()
+                model.name: ModelFacts(
+                    model.understands_text, model.near_duplicates_from, model.same_person_from
+                )
+                for task in (*TASKS.values(), TaskType.FACE_EMBEDDING)
                 for model in offered.offered(task).values()
             },
             self._summary(),

@@ -21,6 +21,7 @@ from intelligence.audit import whole
 from intelligence.errand_notes import ErrandError
 from intelligence.models import VectorErrand
 from intelligence.processing import IntelligenceProcessingService, get_processing
+from intelligence.recognition.recluster import ReclusterError
 from intelligence.vocabulary import TaskType
 from vectors import VectorsInUseError, VectorStoreError
 
@@ -59,6 +60,10 @@ def _do_here(processing: IntelligenceProcessingService, kind: str, **arguments: 
     return KINDS[kind](processing, arguments)
 
 
+def _recluster(processing: IntelligenceProcessingService, arguments: Arguments) -> dict[str, Any]:
+    return processing.recluster.run(dry_run=arguments["dry_run"]).as_json()
+
+
 KINDS: Mapping[str, Callable[[IntelligenceProcessingService, Arguments], Any]] = {
     "check": _check,
     "compare": _compare,
@@ -73,6 +78,7 @@ KINDS: Mapping[str, Callable[[IntelligenceProcessingService, Arguments], Any]] =
     "reconcile": audit_errands.reconcile,
     "look at the spool": audit_errands.look_at_spool,
     "clear the spool": audit_errands.clear_spool,
+    "recluster": _recluster,
 }
 
 
@@ -82,7 +88,7 @@ def ask(kind: str, *, wait_seconds: float = 600.0, **arguments: Any) -> Any:
         return KINDS[kind](get_processing(), arguments)
     except VectorsInUseError as error:
         return errand_notes.leave(kind, arguments, wait_seconds=wait_seconds, why=f"{error} ")
-    except (VectorStoreError, comparison.ComparisonError) as error:
+    except (VectorStoreError, comparison.ComparisonError, ReclusterError) as error:
         raise ErrandError(str(error)) from error
 
 

@@ -389,6 +389,7 @@ class Face(models.Model):
         indexes = [
             models.Index("recognised_with", "id", name="face_recognised_with"),
             models.Index("known_person", F("quality").desc(), "id", name="face_best_of_person"),
+            models.Index("id", name="face_waiting", condition=Q(standing="waiting")),
         ]
         constraints = [
             models.CheckConstraint(

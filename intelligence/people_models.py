@@ -49,6 +49,7 @@ class FaceMatch(models.Model):
 
     class Meta:
         verbose_name_plural = "face matches"
+        indexes = [models.Index("face", name="match_of_another", condition=Q(rule="another"))]
         constraints = [
             models.UniqueConstraint("face", "matched_face", "model", name="one_match_per_pair_and_model"),
             models.CheckConstraint(name="match_of_two_faces", condition=~Q(face=F("matched_face"))),
@@ -138,6 +139,7 @@ class PeopleOperation(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     summary = models.TextField(help_text="In words, as it was at the time.")
+    people = models.JSONField(default=list, help_text="Ids of whom it concerns; who stays, or is new, first.")
     by = models.CharField(max_length=255, null=True, blank=True)
     at = models.DateTimeField(auto_now_add=True)
     undoes = models.OneToOneField(

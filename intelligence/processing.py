@@ -23,6 +23,7 @@ from intelligence.forget import Forgetter
 from intelligence.jobs import JobSubmissionService
 from intelligence.near_duplicates import DuplicateKeeper
 from intelligence.polling import JobPoller
+from intelligence.recognition.recluster import Recluster
 from intelligence.recognition.recogniser import Recogniser
 from intelligence.reconcile import MInsightProcessor
 from intelligence.reembedding import Reembedding
@@ -49,6 +50,7 @@ class IntelligenceProcessingService:
     audit: VectorAudit
     encoder: QueryEncoder
     recogniser: Recogniser
+    recluster: Recluster
 
     @classmethod
     def create(cls) -> Self:
@@ -99,6 +101,7 @@ class IntelligenceProcessingService:
             audit=VectorAudit(models),
             encoder=QueryEncoder(client, storage, models),
             recogniser=Recogniser(models, face),
+            recluster=Recluster(models, face),
         )
 
     def shutdown(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import F, QuerySet
 
 from entities.models import Entity, EntityQuerySet
 from entities.storage import EntityStorageService
@@ -16,6 +16,7 @@ from intelligence.models import (
     Face,
     ImageIntelligence,
 )
+from intelligence.people import listing
 from intelligence.people_models import (
     FaceMatch,
     KnownPerson,
@@ -133,30 +134,24 @@ class IntelligenceRetrieveService:
 
     # --- Of people ---
 
-    def people(self, *, with_hidden: bool) -> list[KnownPerson]:
-        """Each with `face_count`."""
-        return list(_people() if with_hidden else _people().filter(hidden=False))
-
     def person(self, person_id: int) -> KnownPerson:
-        """With `face_count`."""
-        found = _people().filter(pk=person_id).first()
+        """As listing.people() has it."""
+        found = listing.people().filter(pk=person_id).first()
         if found is None:
             raise NotFoundError("Known person not found")
         return found
 
-    def faces_of_person(self, person_id: int) -> list[Face]:
+    def faces_of_person(self, person_id: int, *, by_doubt: bool = False) -> QuerySet[Face]:
         if not KnownPerson.objects.filter(pk=person_id).exists():
             raise NotFoundError("Known person not found")
-        return list(Face.objects.filter(known_person_id=person_id))
+        if by_doubt:
+            return listing.faces_by_doubt(person_id)
+        return visibility.outside_trash(Face.objects.filter(known_person_id=person_id))
 
     @staticmethod
     def require_entity(entity_id: int) -> None:
         if not Entity.objects.filter(pk=entity_id).exists():
             raise NotFoundError("Entity not found")
-
-
-def _people() -> QuerySet[KnownPerson]:
-    return KnownPerson.objects.annotate(face_count=Count("faces")).order_by("pk")
 
 
 def _embedding(id: int, store: QdrantVectorStore, *, of: str) -> Vector:

@@ -16,6 +16,7 @@ from intelligence import announce, encoding, errands, hints, presence, rows, run
 from intelligence.compute.base import ComputeError
 from intelligence.compute.local import SpoolComputeClient
 from intelligence.processing import get_processing
+from intelligence.recognition.recluster import ReclusterError
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ FINISH_RETRIES = 24 * 60 * 60 // FINISH_LONGEST_WAIT_SECONDS
 """A day's worth: while a disk is full or vectors are away, results wait, and no more is handed out."""
 SPOOL_KEPT = timedelta(hours=1)
 """Longer than anybody takes from handing a job in to writing that down."""
+RECLUSTER_SECONDS = 50 * 60
+"""It compares many faces with many; less than the time after which Redis would hand it out again."""
 
 presence.connect()  # who imports the tasks is a worker
 
@@ -117,6 +120,14 @@ def upkeep(*_later: object) -> None:
 def recognise(*_later: object) -> None:
     if get_processing().recogniser.recognise():
         hints.recognise()
+
+
+@shared_task(soft_time_limit=RECLUSTER_SECONDS, time_limit=RECLUSTER_SECONDS + 60)
+def recluster(*_later: object) -> None:
+    try:
+        get_processing().recluster.nightly()
+    except ReclusterError as error:
+        logger.info("Nobody was re-clustered: %s", error)
 
 
 @shared_task

@@ -18,7 +18,7 @@ from entities import locks
 from entities.models import Entity
 from intelligence import marks
 from intelligence.facts import ImageFacts, image_facts
-from intelligence.models import EntitySyncState, ImageIntelligence, UpkeepMark
+from intelligence.models import EntitySyncState, Face, ImageIntelligence, UpkeepMark
 from intelligence.near_duplicates import DuplicateKeeper
 from vectors import Filter, HasId, MatchAny, QdrantVectorStore, Record
 from vectors.validation import cleaned_payload
@@ -84,23 +84,31 @@ class Upkeep:
             for store in (self.clip, self.dino):
                 records = list(store.scroll(owners))
                 contents = {record.id: record.payload.get("md5", "") for record in records}  # dino's stay
-                _correct(store, records, facts, ImageFacts.payload)
-            faces = self.face.scroll(Filter(must=(MatchAny("entity_id", tuple(sorted(facts))),)))
-            _correct(self.face, list(faces), facts, lambda of: {"hidden": of.hidden})
+                _correct(store, records, {pk: each.payload() for pk, each in facts.items()})
+            faces = list(self.face.scroll(Filter(must=(MatchAny("entity_id", tuple(sorted(facts))),))))
+            _correct(self.face, faces, _facts_of_faces(faces, facts))
         self.duplicates.follow(entity_ids, facts, contents)
 
 
+def _facts_of_faces(faces: Sequence[Record], facts: Mapping[int, ImageFacts]) -> dict[int, dict[str, Any]]:
+    """By the id of each face."""
+    people = dict(
+        Face.objects.filter(pk__in=[face.id for face in faces]).values_list("pk", "known_person_id")
+    )
+    return {
+        face.id: {"hidden": facts[face.payload["entity_id"]].hidden, "known_person_id": people.get(face.id)}
+        for face in faces
+        if face.payload.get("entity_id") in facts
+    }
+
+
 def _correct(
-    store: QdrantVectorStore,
-    records: Sequence[Record],
-    facts: Mapping[int, ImageFacts],
-    payload_of: Callable[[ImageFacts], dict[str, Any]],
+    store: QdrantVectorStore, records: Sequence[Record], right: Mapping[int, dict[str, Any]]
 ) -> None:
     """Writes only what differs: a point with a new payload leaves the index of the embedded engine."""
-    right = {pk: cleaned_payload(payload_of(each)) for pk, each in facts.items()}
     alike: dict[str, tuple[dict[str, Any], list[int]]] = {}
     for record in records:
-        kept = right.get(record.payload.get("entity_id", record.id), {})
+        kept = cleaned_payload(right.get(record.id, {}))
         wrong = {
             key: value
             for key, value in kept.items()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from entities import hierarchy
 from entities.models import Entity
@@ -23,6 +25,7 @@ WITH RECURSIVE gone(id, is_collection) AS (
     FROM entities_entity e JOIN gone ON e.parent_id = gone.id AND gone.is_collection
 )
 """
+_ALL_ENTITIES = "SELECT id FROM gone WHERE NOT is_collection"
 _ENTITIES = "SELECT id FROM gone WHERE NOT is_collection LIMIT %s"
 _FACES = "SELECT f.id FROM intelligence_face f JOIN gone ON f.entity_id = gone.id LIMIT %s"
 
@@ -35,6 +38,11 @@ def shown_entities(ids: Collection[int]) -> set[int]:
 def shown_faces(ids: Collection[int]) -> set[int]:
     found = Face.objects.filter(pk__in=ids, entity__is_deleted=False).order_by()
     return _outside_trash(found.values_list("pk", "entity__parent_id"))
+
+
+def outside_trash(faces: QuerySet[Face]) -> QuerySet[Face]:
+    """As a condition of the query itself: for counting, and for choosing pages."""
+    return faces.exclude(entity_id__in=RawSQL(_TRASH + _ALL_ENTITIES, []))  # noqa: S611  (nothing from outside)
 
 
 def shown_hits(

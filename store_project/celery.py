@@ -39,6 +39,10 @@ BEAT_SCHEDULE = {
     "look for images without their results": {"task": "intelligence.tasks.sweep_images", "schedule": 60.0},
     "follow what has changed": {"task": "intelligence.tasks.upkeep", "schedule": 15.0},
     "look at faces that nobody was given to": {"task": "intelligence.tasks.recognise", "schedule": 15.0},
+    "settle who is who, where something has changed": {
+        "task": "intelligence.tasks.recluster",
+        "schedule": crontab(hour=3, minute=30),
+    },
     "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
     "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
     "tell what the models can do": {"task": "intelligence.tasks.tell_capabilities", "schedule": 60.0},

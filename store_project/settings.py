@@ -278,6 +278,7 @@ CELERY_TASK_ROUTES = {
     "intelligence.tasks.finish_jobs": {"queue": "callbacks"},
     "intelligence.tasks.forget_job": {"queue": "callbacks"},
     "intelligence.tasks.recognise": {"queue": "recognition"},
+    "intelligence.tasks.recluster": {"queue": "recognition"},
     "intelligence.tasks.encode_queries": {"queue": "queries"},
     "intelligence.tasks.tell_capabilities": {"queue": "queries"},
 }

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from entities.guest_mode import set_guest_mode
 from entities.models import Entity
 from entities.storage import EntityStorageService
-from intelligence import capabilities, errands, hints, processing
+from intelligence import capabilities, errands, hints, people, processing
 from intelligence.capabilities import ModelFacts
 from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeComputeClient, FakeModels
@@ -89,18 +89,25 @@ class Populated:
 
 
 def populate() -> Populated:
-    """Two photos with a face each, both of one person; a text; collections, one of them in the trash."""
+    """Two photos with a face each, both of one person; a third with a face of somebody who may be the same,
+    and one that waits; a text; collections, one of them in the trash."""
     collection = make_collection("Holidays")
     photos = [make_photo(seed, label=f"photo {seed}", parent_id=collection.pk) for seed in (1, 2)]
+    third = make_photo(3, label="photo 3", parent_id=collection.pk)
     text = store(b"some words\n", label="notes").entity
     trashed = make_collection("Old")
     Entity.objects.filter(pk=trashed.pk).update(is_deleted=True)
-    person = make_person("Ada")
+    person = make_person()
     faces = [make_face(photo, known_person=person) for photo in photos]
     FaceMatch.objects.create(face=faces[0], matched_face=faces[1], **FACE_RULE)
     for photo in photos:
         make_intelligence(photo, face_count=1)
         make_job(photo, TaskType.CLIP_EMBEDDING, JobStatus.COMPLETED)
+    nameless = make_nameless()
+    alike, waits = make_face(third, known_person=nameless), make_face(third, standing="waiting")
+    FaceMatch.objects.create(face=alike, matched_face=faces[0], **{**FACE_RULE, "rule": "another"})
+    FaceMatch.objects.create(face=waits, matched_face=faces[0], **FACE_RULE)
+    named = people.rename(person_id=person.pk, name="Ada", by=None)
     admin = User.objects.create_superuser("ada", password="a password of hers")
     set_guest_mode(is_on=True, by=str(admin.pk))
     return Populated(
@@ -110,7 +117,8 @@ def populate() -> Populated:
         ids={
             "entity_id": [entity.pk for entity in (*photos, collection, text, trashed)],
             "face_id": [face.pk for face in faces],
-            "person_id": [person.pk, make_nameless().pk],
+            "person_id": [person.pk, nameless.pk],
+            "operation_id": [named.pk],
         },
     )
 

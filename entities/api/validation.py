@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rest_framework import serializers, status
@@ -57,13 +57,22 @@ def validated(serializer: serializers.BaseSerializer[Any], where: str) -> dict[s
     raise InvalidRequestError(
         {
             "type": "missing" if message.code == "required" else f"value_error.{message.code}",
-            "loc": [where, name],
+            "loc": [where, name, *further],
             "msg": str(message),
             "input": _printable(serializer.initial_data.get(name)),
         }
         for name, messages in errors.items()
-        for message in messages
+        for further, message in _flattened(messages)
     )
+
+
+def _flattened(messages: Any) -> Iterator[tuple[list[int | str], Any]]:
+    """Each with where it belongs: the items of a list have faults of their own."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            yield from (([name, *further], message) for further, message in _flattened(inner))
+    else:
+        yield from (([], message) for message in messages)
 
 
 def _printable(given: Any) -> Any:

@@ -14,8 +14,9 @@ from entities.api.files import file_response
 from entities.api.validation import validated
 from entities.storage import EntityStorageService
 from intelligence import faces
-from intelligence.api.base import IntelligenceViewSet, id_from
+from intelligence.api.base import IntelligenceViewSet, caller, id_from
 from intelligence.api.embeddings import NPY, npy_response
+from intelligence.api.people_serializers import ReasonsSerializer
 from intelligence.api.serializers import (
     FaceMatchSerializer,
     FaceSerializer,
@@ -24,6 +25,7 @@ from intelligence.api.serializers import (
     as_json,
 )
 from intelligence.models import Face
+from intelligence.people import reasons
 from intelligence.retrieval import NotFoundError, SimilarFace
 from vectors import get_face_store
 
@@ -33,11 +35,11 @@ class FaceViewSet(IntelligenceViewSet):
 
     @extend_schema(summary="Remove a face", responses={204: None, **VECTORS_AWAY})
     def destroy(self, request: Request, face_id: str) -> Response:
-        """The face, its crop and its embedding. The image stays."""
+        """The face, its crop and its embedding. The image stays, and the face is not found on it again."""
         pk = _id(face_id)
         storage = EntityStorageService.from_settings()
         try:
-            faces.remove(face_id=pk, storage=storage, store=get_face_store())
+            faces.remove(face_id=pk, storage=storage, store=get_face_store(), by=caller(request).store_id)
         except Face.DoesNotExist:
             raise NotFoundError("Face not found") from None
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -75,7 +77,12 @@ class FaceViewSet(IntelligenceViewSet):
         )
         return Response({"query_face_id": pk, "results": [_similar_face(hit) for hit in found]})
 
-    @extend_schema(summary="Say why a face has its person", responses=FaceMatchSerializer(many=True))
+    @extend_schema(summary="Say why a face has its person", responses=ReasonsSerializer)
+    def why(self, request: Request, face_id: str) -> Response:
+        """The rule in words, what it went by, and what users have said."""
+        return Response(ReasonsSerializer(reasons.why(self.retrieval.face(_id(face_id)))).data)
+
+    @extend_schema(summary="List what a face was found to be like", responses=FaceMatchSerializer(many=True))
     def matches(self, request: Request, face_id: str) -> Response:
         """The faces that it was found to be like when it was given to its person, the most alike first."""
         return Response(as_json(FaceMatchSerializer(), self.retrieval.matches_of(_id(face_id))))

@@ -13,7 +13,6 @@ from intelligence.models import (
 )
 from intelligence.people_models import (
     FaceMatch,
-    KnownPerson,
 )
 from intelligence.vocabulary import JobStatus
 
@@ -90,16 +89,6 @@ class FaceMatchSerializer(serializers.Serializer[FaceMatch]):
         return min(1.0, max(0.0, match.similarity))
 
 
-class KnownPersonSerializer(serializers.Serializer[KnownPerson]):
-    id = serializers.IntegerField()
-    name = serializers.CharField(allow_null=True)
-    hidden = serializers.BooleanField()
-    cover_face_id = serializers.IntegerField(allow_null=True)
-    created_at = MillisecondsField()
-    updated_at = MillisecondsField()
-    face_count = serializers.IntegerField()
-
-
 class SimilarEntitySerializer(serializers.Serializer[Any]):
     image_id = serializers.IntegerField()
     entity_id = serializers.IntegerField()
@@ -151,10 +140,6 @@ class SimilarFacesQuerySerializer(serializers.Serializer[Any]):
     )
 
 
-class PeopleQuerySerializer(serializers.Serializer[Any]):
-    include_hidden = WordBooleanField(default=False, help_text="Also those that a user has hidden.")
-
-
 class TextField(serializers.CharField):
     """Text only: numbers are not taken for it."""
 
@@ -162,7 +147,3 @@ class TextField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
-
-
-class PersonNameSerializer(serializers.Serializer[Any]):
-    name = TextField(max_length=255, help_text="What to call the person.")

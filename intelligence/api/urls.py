@@ -13,12 +13,13 @@ from rest_framework.viewsets import ViewSet
 
 from intelligence.api.duplicate_views import DuplicateViewSet
 from intelligence.api.face_views import FaceViewSet
-from intelligence.api.people_views import KnownPersonViewSet
+from intelligence.api.people_views import DecisionViewSet, KnownPersonViewSet, OperationViewSet
 from intelligence.api.search_views import SearchViewSet
 from intelligence.api.views import EntityIntelligenceViewSet
 
 ENTITY = r"entities/(?P<entity_id>[^/]+)"
 FACE = r"faces/(?P<face_id>[^/]+)"
+PEOPLE = "intelligence/known-persons"
 PERSON = r"known-persons/(?P<person_id>[^/]+)"
 
 
@@ -56,6 +57,19 @@ urlpatterns = [
     *_both(f"{FACE}/embedding", FaceViewSet, "face-embedding", get="embedding"),
     *_both(f"{FACE}/similar", FaceViewSet, "face-similar", get="similar"),
     *_both(f"{FACE}/matches", FaceViewSet, "face-matches", get="matches"),
+    _route(f"intelligence/{FACE}/why", FaceViewSet, "face-why", get="why"),
+    _route("intelligence/faces/waiting", DecisionViewSet, "waiting-faces", get="waiting"),
+    _route("intelligence/faces/confirm", DecisionViewSet, "confirm-faces", post="confirm"),
+    _route("intelligence/faces/reject", DecisionViewSet, "reject-faces", post="reject"),
+    _route("intelligence/faces/assign", DecisionViewSet, "assign-faces", post="assign"),
+    _route(f"{PEOPLE}/merge", KnownPersonViewSet, "merge-people", post="merge"),
+    _route(f"{PEOPLE}/suggested-merges", KnownPersonViewSet, "suggested-merges", get="suggested_merges"),
+    _route(f"{PEOPLE}/operations", OperationViewSet, "people-operations", get="list"),
+    _route(f"{PEOPLE}/undo/(?P<operation_id>[^/]+)", OperationViewSet, "undo-people", post="undo"),
+    _route(f"intelligence/{PERSON}/split", KnownPersonViewSet, "split-person", post="split"),
+    _route(f"intelligence/{PERSON}/distinguish", KnownPersonViewSet, "tell-apart", post="distinguish"),
+    _route(f"intelligence/{PERSON}/hide", KnownPersonViewSet, "hide-person", post="hide"),
+    _route(f"intelligence/{PERSON}/cover", KnownPersonViewSet, "cover-person", post="cover"),
     *_both("known-persons", KnownPersonViewSet, "known-persons", get="list"),
     *_both(PERSON, KnownPersonViewSet, "known-person", get="retrieve", patch="rename"),
     *_both(f"{PERSON}/faces", KnownPersonViewSet, "known-person-faces", get="faces"),

@@ -21,7 +21,9 @@ def confirm(*, face_ids: Collection[int], by: str | None) -> PeopleOperation:
     """They are who they are taken for."""
     with written(Kind.CONFIRM, by=by) as journal:
         faces = _locked(journal, face_ids)
-        for person, theirs in _by_person(faces):
+        confirmed = _by_person(faces)
+        journal.operation.people = [person.pk for person, _ in confirmed]
+        for person, theirs in confirmed:
             _give(journal, theirs, person)
         journal.operation.summary = f"Confirmed {faces_in_words(faces)}"
     return journal.operation
@@ -32,6 +34,7 @@ def reject(*, face_ids: Collection[int], person_id: int | None = None, by: str |
     with written(Kind.REJECT, by=by) as journal:
         faces = _locked(journal, face_ids)
         rejected = _by_person(faces) if person_id is None else [(lookup.person(person_id), faces)]
+        journal.operation.people = [person.pk for person, _ in rejected]
         for person, theirs in rejected:
             journal.decide(theirs, person, IS_NOT)
             journal.give([face for face in theirs if face.known_person_id == person.pk], None, by_user=True)
@@ -50,6 +53,7 @@ def assign(
         faces = _locked(journal, face_ids)
         is_new = person_id is None
         person = journal.make_person(name=name or None) if person_id is None else lookup.person(person_id)
+        journal.operation.people = [person.pk]
         _give(journal, faces, person)
         whom = f"somebody new, {called(person)}" if is_new else called(person)
         journal.operation.summary = f"Said that {faces_in_words(faces)} is {whom}"
@@ -69,6 +73,7 @@ def split(
         if not Face.objects.filter(known_person=person).exclude(pk__in=face_ids).exists():
             raise PeopleError(f"These are all faces of {called(person)}; leave at least one.")
         new = journal.make_person(name=name or None)
+        journal.operation.people = [new.pk, person.pk]
         _give(journal, faces, new)
         journal.distinguish(person, new)
         journal.operation.summary = f"Split {faces_in_words(faces)} off {called(person)}, as {called(new)}"

@@ -44,10 +44,15 @@ class Journal:
     def by(self) -> str | None:
         return self.operation.by
 
-    def lock_faces(self, which: Q) -> list[Face]:
-        """With the images they are on: no detection replaces them until this is committed."""
+    def lock_faces(self, which: Q, *, decisions: Q | None = None) -> list[Face]:
+        """With the images they are on, and those of `decisions`: no detection replaces the faces, or finds
+        them again, until this is committed.
+        """
         chosen = Face.objects.filter(which).order_by("pk")
-        rows.lock_entities(chosen.order_by().values_list("entity_id", flat=True).distinct())
+        images = set(chosen.order_by().values_list("entity_id", flat=True))
+        if decisions is not None:
+            images |= set(FaceDecision.objects.filter(decisions).values_list("entity_id", flat=True))
+        rows.lock_entities(images)
         return list(chosen.select_for_update(no_key=True))
 
     # --- Faces ---
@@ -208,7 +213,7 @@ def written(kind: PeopleOperation.Kind, *, by: str | None) -> Iterator[Journal]:
 
 def _unseen_if_free(fields: dict[str, Any]) -> dict[str, None]:
     free = "known_person_id" in fields and fields["known_person_id"] is None
-    return {"recognised_with": None} if free else {}
+    return {"recognised_with": None} if free and fields.get("standing") is None else {}
 
 
 def _look_again_beside(face_ids: Collection[int]) -> None:

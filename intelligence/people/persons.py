@@ -21,6 +21,7 @@ def rename(*, person_id: int, name: str | None, by: str | None) -> PeopleOperati
     """None takes the name away."""
     with written(Kind.RENAME, by=by) as journal:
         person = lookup.person(person_id)
+        journal.operation.people = [person.pk]
         before = called(person)
         journal.set_person(person, name=name or None)
         journal.operation.summary = f"Named {before} {name}" if name else f"Took the name of {before} away"
@@ -30,6 +31,7 @@ def rename(*, person_id: int, name: str | None, by: str | None) -> PeopleOperati
 def set_hidden(*, person_id: int, hidden: bool, by: str | None) -> PeopleOperation:
     with written(Kind.HIDE, by=by) as journal:
         person = lookup.person(person_id)
+        journal.operation.people = [person.pk]
         journal.set_person(person, hidden=hidden)
         journal.operation.summary = f"{'Hid' if hidden else 'Showed'} {called(person)}"
     return journal.operation
@@ -40,6 +42,7 @@ def set_cover(*, person_id: int, face_id: int | None, by: str | None) -> PeopleO
     with written(Kind.COVER, by=by) as journal:
         faces = journal.lock_faces(Q(pk=face_id)) if face_id is not None else []
         person = lookup.person(person_id)
+        journal.operation.people = [person.pk]
         if face_id is not None:
             lookup.require_all(faces, [face_id])
             if faces[0].known_person_id != person.pk:
@@ -56,6 +59,7 @@ def distinguish(*, person_id: int, other_id: int, by: str | None) -> PeopleOpera
         raise PeopleError("A person cannot be told apart from themselves; name two.")
     with written(Kind.DISTINGUISH, by=by) as journal:
         person, other = lookup.people([person_id, other_id])
+        journal.operation.people = [person.pk, other.pk]
         journal.distinguish(person, other)
         journal.operation.summary = f"Said that {called(person)} is not {called(other)}"
     return journal.operation
@@ -69,14 +73,16 @@ def merge(*, survivor_id: int, other_ids: Sequence[int], by: str | None) -> Peop
     if not other_ids or survivor_id in other_ids:
         raise PeopleError("Name one person who stays, and at least one other who is the same.")
     with written(Kind.MERGE, by=by) as journal:
-        faces = journal.lock_faces(Q(known_person__in=[survivor_id, *other_ids]))
-        survivor, *others = lookup.people([survivor_id, *other_ids])
+        everyone = [survivor_id, *other_ids]
+        faces = journal.lock_faces(Q(known_person__in=everyone), decisions=Q(person__in=everyone))
+        survivor, *others = lookup.people(everyone)
         numbers = Counter(face.known_person_id for face in faces)
         moved = sum(numbers[other.pk] for other in others)
         journal.operation.summary = (
             f"Merged {people_in_words(others)} ({moved} faces) into {called(survivor)} "
             f"({numbers[survivor.pk]} faces)"
         )
+        journal.operation.people = [survivor.pk, *(other.pk for other in others)]
         _merge(journal, survivor, others, faces)
     return journal.operation
 

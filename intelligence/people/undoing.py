@@ -39,10 +39,13 @@ def undo(*, operation_id: int, by: str | None) -> PeopleOperation:
         effects = effects_of(operation)
         made = [each.row for each in effects if each.of == Of.PERSON and each.before is None]
         about = {each.face for each in effects if each.face is not None}
-        faces = journal.lock_faces(Q(pk__in=about) | Q(known_person__in=made))
+        decided = [each.row for each in effects if each.of == Of.DECISION]
+        faces = journal.lock_faces(
+            Q(pk__in=about) | Q(known_person__in=made), decisions=Q(pk__in=decided) | Q(person__in=made)
+        )
         require_nothing_later(operation, effects)
         _Restoration(journal, effects, {face.pk: face for face in faces}).run()
-        journal.operation.undoes = operation
+        journal.operation.undoes, journal.operation.people = operation, operation.people
         journal.operation.summary = f"Undid: {operation.summary}"
         journal.operation.save()  # also where all that it was about has gone meanwhile
     return journal.operation

@@ -155,7 +155,7 @@ class _Batch:
 
     def run(self) -> None:
         outcomes = self._decide()
-        people = {number: _new_person() for number in _new(outcomes)}
+        people = {number: _new_person() for number in sorted(_new(outcomes), reverse=True)}
         now = timezone.now()
         moved = set()
         for outcome in outcomes:
@@ -273,8 +273,8 @@ def _taken_on(photos: Collection[int], but: Collection[int]) -> dict[int, set[in
     return taken
 
 
-def _new(outcomes: Sequence[Outcome]) -> Iterator[int]:
-    return (each.person for each in outcomes if each.person is not None and each.person < 0)
+def _new(outcomes: Sequence[Outcome]) -> set[int]:
+    return {each.person for each in outcomes if each.person is not None and each.person < 0}
 
 
 def _new_person() -> KnownPerson:

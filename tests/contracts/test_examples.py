@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,30 @@ def kind(value: Any) -> Any:
     return type(value).__name__
 
 
+def meant(populated: Populated, fields: dict[str, Any]) -> dict[str, Any]:
+    """With the ids that this store has."""
+    named = {
+        "survivor_id": populated.ids["person_id"][0],
+        "other_ids": populated.ids["person_id"][1:],
+        "other_id": populated.ids["person_id"][1],
+        "person_id": populated.ids["person_id"][0],
+        "face_ids": populated.ids["face_id"][:1],
+        "face_id": populated.ids["face_id"][0],
+    }
+    return {name: named.get(name, value) for name, value in fields.items()}
+
+
 def ask(populated: Populated, operation: str, example: dict[str, Any]) -> Any:
     method, path = operation.split()
     path = path.format(**{name: ids[0] for name, ids in populated.ids.items()})
     asked = example.get("query", {})
+    body = json.loads(json.dumps(example.get("request")), object_hook=partial(meant, populated))
     if "entity" in asked:
         asked = asked | {"entity": populated.ids["entity_id"][0]}
     query = "&".join(f"{name}={value}" for name, value in asked.items())
     client = bearer(accounts.token_for(populated.admin, keys.signing_key(settings.PUBLIC_KEY_FILE)))
-    as_json = {"format": "json"} if "known-persons" in path else {}
+    as_json = {"format": "json"} if "known-persons" in path or "faces" in path else {}
     send = getattr(client, method.lower())
-    body = example.get("request")
     if "search" in operation and body:
         body = body | {"image": SimpleUploadedFile("any.name", jpeg(1))}
     return send(f"{path}?{query}" if query else path, body, **as_json)

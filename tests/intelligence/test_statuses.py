@@ -194,7 +194,9 @@ def test_what_comes_later_is_told(notebook: Notebook, pipeline: Pipeline) -> Non
     face = Face.objects.first()
     assert face is not None
     with notebook.every_change_is_told(photo.pk):
-        faces.remove(face_id=face.pk, storage=EntityStorageService.from_settings(), store=get_face_store())
+        faces.remove(
+            face_id=face.pk, storage=EntityStorageService.from_settings(), store=get_face_store(), by=None
+        )
     with notebook.every_change_is_told(photo.pk):
         rows.make_pending([photo.pk], TaskType.DINO_EMBEDDING)
     pipeline.work()

@@ -116,7 +116,7 @@ def test_the_people_on_it(pipeline: Pipeline, media_root: Any) -> None:
     assert payload(photo, "known_person_ids") == [[ada.pk]]
 
     storage = pipeline.processing.jobs.storage
-    faces.remove(face_id=face.pk, storage=storage, store=get_face_store())
+    faces.remove(face_id=face.pk, storage=storage, store=get_face_store(), by=None)
     settle(pipeline)
     assert payload(photo, "known_person_ids") == [[]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_face_goes_with_all_that_was_its_own(writer: APIClient, media_root: Pa
     data = writer.get(f"/intelligence/entities/{photo.pk}").json()
     assert (data["face_count"], data["inference_status"]["face_embeddings"]) == (1, ["completed"])
     told = writer.get(f"/intelligence/known-persons/{person.pk}").json()
-    assert (told["face_count"], told["cover_face_id"]) == (1, None)
+    assert (told["face_count"], told["cover_face_id"]) == (1, other.pk)  # the best of the rest
 
     again = writer.delete(f"/faces/{face.pk}")
     assert (again.status_code, again.json()) == (404, {"detail": "Face not found"})
@@ -128,13 +129,13 @@ def test_a_face_that_a_detection_has_just_replaced(
     photo = make_photo()
     row = make_intelligence(photo, face_count=1)
     face = make_face(photo)
-    lock = rows.lock_entity
+    lock = rows.lock_entities
 
-    def wait_for_detection(entity_id: int) -> object:
+    def wait_for_detection(entity_ids: Iterable[int]) -> set[int]:
         face.delete()
-        return lock(entity_id)
+        return lock(entity_ids)
 
-    monkeypatch.setattr(rows, "lock_entity", wait_for_detection)
+    monkeypatch.setattr(rows, "lock_entities", wait_for_detection)
     assert writer.delete(f"/faces/{face.pk}").status_code == 404
     row.refresh_from_db()
     assert row.face_count == 1

@@ -32,6 +32,7 @@ def test_a_person_is_found_again(crowd: Crowd) -> None:
     assert ada is not None
     assert person_of(second) == ada
     assert person_of(stranger) not in (None, ada)
+    assert KnownPerson.objects.count() == 2
     assert (first.assigned_by, first.standing, first.recognised_with) == ("auto", "core", MODEL)
     assert UpkeepMark.objects.count() == marks + 3
     (match,) = FaceMatch.objects.filter(face=second)
