@@ -3,18 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
-from simple_history.admin import SimpleHistoryAdmin
 
 from entities.admin import NoWrites, thumbnail
 from intelligence import redo
@@ -34,6 +31,8 @@ from intelligence.models import (
     UpkeepMark,
     VectorErrand,
 )
+from intelligence.people_admin.admin import KnownPersonAdmin
+from intelligence.people_admin.forms import MAX_ID_DIGITS
 from intelligence.people_models import (
     FaceDecision,
     FaceMatch,
@@ -47,10 +46,6 @@ from intelligence.vocabulary import JobStatus
 COUNTED = 10_000
 SHOWN_ON_A_PAGE = 100
 """Jobs or faces on the page of one image or person; the newest."""
-
-
-MAX_ID_DIGITS = 18
-"""As many nines fit into every database's integers."""
 
 
 def face_picture(face: Face | None) -> str:
@@ -240,56 +235,7 @@ class FaceAdmin(NoWrites, FindByEntity):
         return face_picture(face)
 
 
-class KnownPersonForm(forms.ModelForm[KnownPerson]):
-    def clean_cover_face(self) -> Face | None:
-        face: Face | None = self.cleaned_data["cover_face"]
-        if face is not None and face.known_person_id != self.instance.pk:
-            raise forms.ValidationError(f"Face {face.pk} is not one of this person's; choose one from below.")
-        return face
-
-
-@admin.register(KnownPerson)
-class KnownPersonAdmin(SimpleHistoryAdmin):  # type: ignore[misc]  # simple_history is not typed
-    """People come from faces; here they are named, hidden and given a cover."""
-
-    form = KnownPersonForm
-    list_display = ("picture", "id", "name", "hidden", "face_count", "updated_at")
-    list_display_links = ("picture", "id", "name")
-    list_filter = ("hidden",)
-    list_select_related = ("cover_face",)
-    search_fields = ("name",)
-    show_full_result_count = False
-    fields = ("name", "hidden", "cover_face", "faces")
-    raw_id_fields = ("cover_face",)
-    readonly_fields = ("faces",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False  # what people decided about the person would go with it; hide it instead
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[KnownPerson]:
-        faces = Face.objects.filter(known_person=OuterRef("pk")).order_by().values("known_person")
-        number = Subquery(faces.annotate(number=Count("pk")).values("number"))
-        return KnownPerson.objects.annotate(face_count=Coalesce(number, 0))
-
-    def save_model(self, request: HttpRequest, obj: KnownPerson, form: Any, change: Any) -> None:
-        obj._history_user = str(request.user.pk)  # type: ignore[attr-defined]  # noqa: SLF001
-        obj.save()
-
-    @admin.display(description="")
-    def picture(self, person: KnownPerson) -> str:
-        return face_picture(person.cover_face)
-
-    @admin.display(description="Faces", ordering="face_count")
-    def face_count(self, person: KnownPerson) -> int:
-        number: int = person.face_count  # type: ignore[attr-defined]  # annotated
-        return number
-
-    @admin.display(description="Faces, newest first")
-    def faces(self, person: KnownPerson) -> str:
-        return _face_pictures(Face.objects.filter(known_person=person))
+admin.site.register(KnownPerson, KnownPersonAdmin)
 
 
 @admin.register(FaceMatch)

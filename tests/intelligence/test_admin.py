@@ -36,7 +36,6 @@ MODELS = [
     "imageintelligence",
     "entityjob",
     "face",
-    "knownperson",
     "facematch",
     "facedecision",
     "persondistinction",
@@ -233,68 +232,3 @@ def test_the_figures_have_a_page(admin_client: Client) -> None:
     assert "1 completed" in page
     assert "by Ada" in page
     assert "Models: Finds faces (yunet), recognises nobody." in page
-
-
-# --- People ---
-
-
-def test_people_are_neither_added_nor_removed_here(admin_client: Client) -> None:
-    person = make_person("Ada")
-    assert admin_client.get(path_of("knownperson", "add")).status_code == 403
-    assert admin_client.post(path_of("knownperson", "delete", person.pk), {"post": "yes"}).status_code == 403
-    listed = admin_client.post(
-        path_of("knownperson"), {"action": "delete_selected", "_selected_action": person.pk, "post": "yes"}
-    )
-    assert listed.status_code in {200, 302}
-    assert KnownPerson.objects.get() == person
-
-
-def test_a_person_is_named_hidden_and_given_a_cover(admin_client: Client, admin_user: User) -> None:
-    person = make_person()
-    face = make_face(make_photo(), known_person=person)
-    page = admin_client.get(path_of("knownperson", "change", person.pk)).content.decode()
-    assert reverse("face-crop", args=[face.pk]) in page
-
-    form = {"name": "Ada", "hidden": "on", "cover_face": face.pk}
-    answer = admin_client.post(path_of("knownperson", "change", person.pk), form)
-
-    assert answer.status_code == 302
-    person.refresh_from_db()
-    assert (person.name, person.hidden, person.cover_face) == ("Ada", True, face)
-    newest = person.history.latest()
-    assert (newest.name, newest.history_user_id) == ("Ada", str(admin_user.pk))
-    history = admin_client.get(path_of("knownperson", "history", person.pk))
-    assert history.status_code == 200
-    first = admin_client.get(
-        path_of("knownperson", "simple_history", person.pk, person.history.earliest().pk)
-    )
-    assert first.status_code == 200
-
-
-def test_a_name_can_be_taken_away(admin_client: Client) -> None:
-    person = make_person("Ada")
-    admin_client.post(path_of("knownperson", "change", person.pk), {"name": "", "cover_face": ""})
-    person.refresh_from_db()
-    assert person.name is None
-
-
-def test_the_face_of_another_is_no_cover(admin_client: Client) -> None:
-    person = make_person("Ada")
-    face = make_face(make_photo(), known_person=make_person("Bob"))
-    answer = admin_client.post(
-        path_of("knownperson", "change", person.pk), {"name": "Ada", "cover_face": face.pk}
-    )
-    assert answer.status_code == 200
-    assert "is not one of this person" in answer.content.decode()
-    person.refresh_from_db()
-    assert person.cover_face is None
-
-
-def test_the_list_counts_the_faces(admin_client: Client) -> None:
-    person = make_person("Ada")
-    photo = make_photo()
-    for _ in range(3):
-        make_face(photo, known_person=person)
-    make_person()
-    rows = admin_client.get(path_of("knownperson"), {"o": "-4"}).context["cl"].result_list
-    assert [(row.name, row.face_count) for row in rows] == [("Ada", 3), (None, 0)]
