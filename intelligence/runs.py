@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from intelligence import hints, rows
 from intelligence.compute.base import RunsJobs
 from intelligence.models import EntityJob
+from intelligence.vocabulary import JobStatus
 
 IMAGES_PER_RUN = 16
 """The price of a message, a claim and a transaction is shared by so many, as long as each takes little."""
@@ -53,5 +54,6 @@ def run(client: RunsJobs, job_ids: Sequence[str]) -> None:
 
 
 def _leave_to_others(job_ids: Sequence[str]) -> None:
-    for of_image in together(EntityJob.objects.filter(job_id__in=job_ids), images_per_run=1):
+    waiting = EntityJob.objects.filter(job_id__in=job_ids, status=JobStatus.QUEUED)
+    for of_image in together(waiting, images_per_run=1):
         hints.infer(of_image)
