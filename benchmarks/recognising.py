@@ -56,16 +56,26 @@ class _Store:
             self._write(ids, known)
 
     def _write(self, ids: np.ndarray[tuple[int], np.dtype[np.int64]], known: int) -> None:
+        from django.utils import timezone  # noqa: PLC0415
+
         from entities.models import Entity  # noqa: PLC0415
         from intelligence.models import EntityJob, Face  # noqa: PLC0415
         from intelligence.vocabulary import JobStatus, TaskType  # noqa: PLC0415
         from vectors import VectorPoint, get_face_store  # noqa: PLC0415
 
-        model = f"fake-face-{DIMENSION}"
+        model, now = f"fake-face-{DIMENSION}", timezone.now()
         noise = self.dice.standard_normal((len(ids), DIMENSION)) / np.sqrt(DIMENSION)
         vectors = (np.sqrt(0.65) * self.own[ids % PEOPLE] + np.sqrt(0.35) * noise).astype(np.float32)
         Entity.objects.bulk_create(
-            Entity(pk=int(pk), is_collection=False, type="image", md5=f"{pk:032x}", label="x") for pk in ids
+            Entity(
+                pk=int(pk),
+                is_collection=False,
+                type="image",
+                md5=f"{pk:032x}",
+                added_date=now,
+                updated_date=now,
+            )
+            for pk in ids
         )
         Face.objects.bulk_create(
             Face(
