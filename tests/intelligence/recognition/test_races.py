@@ -11,11 +11,14 @@ from django.db import connection, connections, transaction
 
 from entities import locks, services
 from entities.storage import EntityStorageService
-from intelligence import people
+from intelligence import people, rows
 from intelligence.models import Face
 from intelligence.people.journal import LOCK
 from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation
 from intelligence.recognition.recluster import ReclusterError
+from intelligence.vocabulary import TaskType
+from tests.factories import make_photo
+from tests.intelligence.pipeline import Pipeline
 from tests.intelligence.recognition.crowd import Crowd, person_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,6 +139,38 @@ def test_a_recluster_against_what_comes_in(crowd: Crowd, number: int) -> None:
 
     assert set(Face.objects.values_list("known_person", flat=True)) == {ada.pk}
     assert person_of(fresh) == ada.pk
+    assert_sound()
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_another_detection_against_recognition_and_a_merge(
+    crowd: Crowd, pipeline: Pipeline, number: int
+) -> None:
+    photo = make_photo(1)
+    pipeline.work()
+    crowd.recognise()
+    left, right = Face.objects.order_by("pk")
+    ada, twin = person_of(left), person_of(right)
+    assert ada is not None
+    assert twin is not None
+    people.confirm(face_ids=[left.pk], by="me")
+    rows.make_pending([photo.pk], TaskType.FACE_DETECTION)
+    pipeline.dispatch()
+    ended = pipeline.run()
+    Face.objects.update(recognised_with=None)
+
+    at_once(
+        lambda: pipeline.finish(ended),
+        crowd.recognise,
+        lambda: people.merge(survivor_id=ada, other_ids=[twin], by="me"),
+    )
+    pipeline.work()
+    crowd.recognise()
+
+    new_left, _ = sorted(Face.objects.all(), key=lambda face: face.bbox["x1"])
+    assert new_left.pk not in (left.pk, right.pk)
+    assert (new_left.known_person_id, new_left.assigned_by) == (ada, "user")
+    assert FaceDecision.objects.get().face_id == new_left.pk
     assert_sound()
 
 
