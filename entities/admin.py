@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from simple_history.admin import SimpleHistoryAdmin
 
 from entities.api.signed_urls import signed_query
-from entities.models import DiscardedFile, Entity, LoginAttempts, ServiceConfig, Tally
+from entities.models import DiscardedFile, Entity, LoginAttempts, Removal, ServiceConfig, Tally
 
 
 class NoWrites:
@@ -86,3 +86,10 @@ class LoginAttemptsAdmin(admin.ModelAdmin[LoginAttempts]):
 
     def has_change_permission(self, *_arguments: Any, **_options: Any) -> bool:
         return False
+
+
+@admin.register(Removal)
+class RemovalAdmin(NoWrites, admin.ModelAdmin[Removal]):
+    """What was removed with very much below it, as far as it is not gone yet."""
+
+    list_display = ("entity_id", "root", "removed_by", "started_at")

@@ -162,17 +162,29 @@ class Kind:
     is_deleted: bool | None = None
 
 
+HIDDEN = "EXISTS (SELECT 1 FROM entities_removal)"
+"""Whether anything that is counted is being removed, so that nobody shall see it."""
+
+
 def count(kind: Kind) -> int:
+    number = count_visible(kind, visible=False)
+    assert number is not None
+    return number
+
+
+def count_visible(kind: Kind, *, visible: bool = True) -> int | None:
+    """None while something is being removed: then it has to be counted."""
     parent_id = EVERYWHERE if kind.parent_id is None else kind.parent_id
     wanted = {"parent_id": parent_id, "type": kind.type, "mime_type": kind.mime_type}
     wanted |= {"is_deleted": kind.is_deleted}
     conditions = {f"{column} = %s": value for column, value in wanted.items() if value is not None}
     if kind.is_collection is not None:
         conditions["(type = '') = %s"] = kind.is_collection
-    query = f"SELECT COALESCE(SUM(number), 0) FROM entities_count WHERE {' AND '.join(conditions)}"  # noqa: S608  (columns of our own)
+    query = f"SELECT COALESCE(SUM(number), 0), {HIDDEN} FROM entities_count WHERE {' AND '.join(conditions)}"  # noqa: S608  (columns of our own)
     with connection.cursor() as cursor:
         cursor.execute(query, list(conditions.values()))
-        return int(cursor.fetchone()[0])
+        number, some_are_hidden = cursor.fetchone()
+        return None if visible and some_are_hidden else int(number)
 
 
 def by_type() -> list[tuple[str, bool, int]]:

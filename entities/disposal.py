@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from django.conf import settings
 from django.db import transaction
 
-from entities import locks, streams
+from entities import holding, locks, streams
 from entities.models import DiscardedFile, Entity
 from entities.previews import PreviewService
 from entities.storage import EntityStorageService, IncomingFile
@@ -65,6 +65,8 @@ def dispose(storage: EntityStorageService) -> None:
 
 
 def _dispose_batch(storage: EntityStorageService, batch: Sequence[DiscardedFile]) -> None:
+    if holding.is_held():
+        return
     with transaction.atomic():
         md5s = sorted({file.md5 for file in batch})
         for md5 in md5s:
@@ -86,7 +88,7 @@ def _is_removed(storage: EntityStorageService, file: DiscardedFile, named: str |
 
 def _named(md5s: Collection[str]) -> dict[str | None, str | None]:
     """The paths of those contents that entities have."""
-    return dict(Entity.objects.filter(md5__in=md5s).values_list("md5", "file_path"))
+    return dict(Entity.all_rows.filter(md5__in=md5s).values_list("md5", "file_path"))
 
 
 def _remove_unless_named(storage: EntityStorageService, md5: str, file_path: str, named: str | None) -> None:

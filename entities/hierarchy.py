@@ -25,7 +25,7 @@ WITH RECURSIVE up(start, id, parent_id, is_deleted, level) AS (
 SELECT DISTINCT start, id, is_deleted FROM up
 """
 
-_DOWN = """
+DOWN = """
 WITH RECURSIVE down(id, level) AS (
     SELECT id, 1 FROM entities_entity WHERE id = %s
     UNION ALL
@@ -33,8 +33,9 @@ WITH RECURSIVE down(id, level) AS (
     WHERE down.level <= %s
 )
 """
-_SUBTREE = _DOWN + "SELECT id, level FROM down ORDER BY level"  # noqa: S608  (nothing from outside)
-_HEIGHT = _DOWN + "SELECT MAX(level) FROM down"  # noqa: S608
+_SUBTREE = DOWN + "SELECT id, level FROM down ORDER BY level"  # noqa: S608  (nothing from outside)
+_SIZE = DOWN + "SELECT COUNT(*) FROM down"  # noqa: S608
+_HEIGHT = DOWN + "SELECT MAX(level) FROM down"  # noqa: S608
 
 
 def deleted_or_below_deleted(ids: Iterable[int | None]) -> set[int]:
@@ -92,6 +93,13 @@ def _height(entity_id: int | None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_HEIGHT, [entity_id, 2 * MAX_DEPTH])
         return int(cursor.fetchone()[0] or 1)
+
+
+def size(entity_id: int) -> int:
+    """Of itself and all below it; 0 where it does not exist."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SIZE, [entity_id, 2 * MAX_DEPTH])
+        return int(cursor.fetchone()[0])
 
 
 def subtree(entity_id: int) -> list[list[int]]:

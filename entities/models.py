@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from entities import counting, history
@@ -14,6 +14,25 @@ from entities.columns import LABEL_HEAD, NEWEST, LabelHead, Unindexed
 from entities.history import History
 
 LABEL_LENGTH = 1024
+
+
+class Removal(models.Model):
+    """An entity that is being removed for good: nobody sees it any more, and its slice is yet to come."""
+
+    # No foreign key: the row of the entity goes first.
+    entity_id = models.BigIntegerField(primary_key=True)
+    root = models.BigIntegerField(help_text="What somebody has removed; this lay below it.")
+    removed_by = models.CharField(max_length=255, null=True, blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"entity {self.entity_id}, below {self.root}"
+
+
+def visible(field: str = "pk") -> Q:
+    """For rows that name an entity in this field. Costs nothing while nothing is being removed."""
+    of_this = Removal.objects.filter(entity_id=OuterRef(field))
+    return Q(~Exists(Removal.objects.all())) | Q(~Exists(of_this))
 
 
 class EntityQuerySet(models.QuerySet["Entity"]):
@@ -41,6 +60,16 @@ class EntityQuerySet(models.QuerySet["Entity"]):
         wanted = list(ids)
         found = self.in_bulk(wanted)
         return [found[pk] for pk in wanted if pk in found]
+
+
+ManagerOfAll = models.Manager.from_queryset(EntityQuerySet)
+
+
+class VisibleManager(ManagerOfAll):
+    """Without what is being removed."""
+
+    def get_queryset(self) -> EntityQuerySet:
+        return super().get_queryset().filter(visible())
 
 
 class Entity(models.Model):
@@ -97,7 +126,9 @@ class Entity(models.Model):
         get_user=history.current_user,
     )
 
-    objects = EntityQuerySet.as_manager()
+    objects = VisibleManager()
+    all_rows = EntityQuerySet.as_manager()
+    """With what is being removed: for those who look after rows and files, not for readers."""
 
     class Meta:
         verbose_name_plural = "entities"

@@ -12,6 +12,7 @@ from PIL import Image
 from entities.container_types import ContainerClaim
 from entities.images import MetadataError, read_reduced
 from entities.media_types import ImageClaim, claim_of, read_head
+from entities.storage import disk_full_explained
 from entities.video import Sheet, UnreadableContainerError, draw_contact_sheet
 
 PREVIEW_SIZE = (256, 1024)
@@ -45,11 +46,12 @@ class PreviewService:
     def ensure(self, source: Path, md5: str, type: str) -> Path:
         """Where the preview is; it is made if it is not there yet. Two who make it at once do no harm.
 
-        Raises PreviewUnavailableError, or FileNotFoundError if there is no source.
+        Raises PreviewUnavailableError, StorageFullError, or FileNotFoundError if there is no source.
         """
         path = self.preview_path(md5)
         if not path.exists():
-            _write_png(self._draw(source, type), path)
+            with disk_full_explained():
+                _write_png(self._draw(source, type), path)
         return path
 
     def remove(self, md5: str) -> None:

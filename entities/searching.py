@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.lookups import In
 
+from entities.counting import HIDDEN
 from entities.derived import Derived
 
 INDEXED_LENGTH = 3
@@ -107,14 +108,17 @@ def is_indexed(text: str) -> bool:
     return connection.vendor == "sqlite" and len(text) >= INDEXED_LENGTH
 
 
-def count(text: str, *, live: bool = False, at_most: int | None = None) -> int:
-    """Of an indexed text, without a look at the rows."""
+def count(text: str, *, live: bool = False, at_most: int | None = None) -> int | None:
+    """Without a look at the rows; None where the text is not indexed, or something is being removed."""
+    if not is_indexed(text):
+        return None
     query = "SELECT 1 FROM entities_search WHERE entities_search MATCH %s"
     if at_most is not None:
         query += f" LIMIT {at_most:d}"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM ({query})", [_pattern(text, live=live)])  # noqa: S608  (nothing from outside)
-        return int(cursor.fetchone()[0])
+        cursor.execute(f"SELECT COUNT(*), {HIDDEN} FROM ({query})", [_pattern(text, live=live)])  # noqa: S608  (nothing from outside)
+        number, some_are_hidden = cursor.fetchone()
+        return None if some_are_hidden else int(number)
 
 
 def _pattern(text: str, *, live: bool = False) -> str:

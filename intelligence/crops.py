@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from entities import holding
 from entities.storage import EntityStorageService
 from intelligence.models import EntityJob
 
@@ -29,17 +30,24 @@ def write(storage: EntityStorageService, job: EntityJob, crops: Iterable[bytes])
 def _write_whole(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}.part")
-    partial.write_bytes(data)
-    partial.replace(target)
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def remove_all(storage: EntityStorageService, entity_ids: Iterable[int]) -> None:
+    if holding.is_held():  # an audit finds them
+        return
     for entity_id in entity_ids:
         shutil.rmtree(storage.resolve(str(folder_of(entity_id))), ignore_errors=True)
 
 
 def remove_others(storage: EntityStorageService, entity_id: int, keep: Iterable[str]) -> None:
     """Crops of earlier detections of the image."""
+    if holding.is_held():
+        return
     kept = {storage.resolve(path) for path in keep}
     folder = storage.resolve(str(folder_of(entity_id)))
     for path in folder.glob("*.png"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db.models import F, QuerySet
 
-from entities.models import Entity, EntityQuerySet
+from entities.models import Entity, EntityQuerySet, visible
 from entities.storage import EntityStorageService
 from intelligence import visibility
 from intelligence.models import (
@@ -98,7 +98,7 @@ class IntelligenceRetrieveService:
     # --- Of a face ---
 
     def face(self, face_id: int) -> Face:
-        found = Face.objects.filter(pk=face_id).first()
+        found = Face.objects.filter(visible("entity_id"), pk=face_id).first()
         if found is None:
             raise NotFoundError("Face not found")
         return found

@@ -55,6 +55,8 @@ BEAT_SCHEDULE = {
         "schedule": 5.0,
     },
     "remove files that nobody took away": {"task": "entities.tasks.sweep_files", "schedule": 600.0},
+    "go on with large removals": {"task": "entities.tasks.carry_on_removals", "schedule": 5.0},
+    "remove what lay in the trash for long": {"task": "entities.tasks.purge_trash", "schedule": NIGHTLY},
     "empty the quarantine": {"task": "entities.tasks.purge_quarantine", "schedule": NIGHTLY},
     "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 600.0},
 }

@@ -129,6 +129,7 @@ class BaseConfig(BaseSettings):
 
     audit_grace_seconds: int = Field(default=3600, ge=0)
     quarantine_days: int = Field(default=30, ge=1)
+    trash_retention_days: int = Field(default=0, ge=0)
 
     compute_delete_ended_jobs: bool = True
     compute_timeout_seconds: float = Field(default=120.0, gt=0)

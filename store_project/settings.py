@@ -114,6 +114,7 @@ MIN_FREE_BYTES = CONFIG.min_free_bytes
 # What is younger may be on its way: an audit leaves it alone.
 AUDIT_GRACE_SECONDS = CONFIG.audit_grace_seconds
 QUARANTINE_DAYS = CONFIG.quarantine_days
+TRASH_RETENTION_DAYS = CONFIG.trash_retention_days
 
 VECTORS = VectorSettings(
     path=CONFIG.cl_server_dir / "vectors",

@@ -60,6 +60,7 @@ class EntityFileViewSet(EntityView):
             **file_of("image/png", "At most 256 pixels wide; of a video a sheet of its pictures."),
             **OF_A_COLLECTION,
             404: error("There is no such entity, or no preview of what it is."),
+            507: error("The disk is full."),
         },
     )
     def preview(self, request: Request, entity_id: str) -> HttpResponseBase:

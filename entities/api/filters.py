@@ -160,7 +160,7 @@ class EntityFilterSet(FilterSet):  # type: ignore[misc]  # untyped package
         parent_id = given.get("parent_id")
         if given.keys() - COUNTED or (parent_id is not None and (parent_id < 0 or "mime_type" in given)):
             return None
-        return counting.count(
+        return counting.count_visible(
             counting.Kind(
                 parent_id=parent_id,
                 type=given.get("type"),

@@ -100,8 +100,9 @@ def _count_by_one_index(filters: EntityFilterSet) -> int:
         return counted
     given = filters.given()
     text = given.get("search_query", "")
-    if searching.is_indexed(text):
-        return searching.count(text, live=given.get("exclude_deleted", False))
+    found = searching.count(text, live=given.get("exclude_deleted", False))
+    if found is not None:
+        return found
     return filters.narrow().order_by().count()
 
 
@@ -121,7 +122,8 @@ def _size(filters: EntityFilterSet, names: Names) -> int:
     if "search_query" not in names:
         return filters.narrow(names).order_by()[: FEW + 1].count()
     text = filters.given()["search_query"]
-    return searching.count(text, at_most=FEW + 1) if searching.is_indexed(text) else FEW + 1
+    found = searching.count(text, at_most=FEW + 1)
+    return FEW + 1 if found is None else found
 
 
 def _found(filters: EntityFilterSet, leader: Names, others: Names) -> EntityQuerySet:

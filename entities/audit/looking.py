@@ -47,7 +47,7 @@ def lost_entities(scope: Scope) -> Iterator[Finding]:
     """By the last version of each entity that has no row."""
     newest: int = History.objects.aggregate(newest=Max("id"))["newest"] or 0
     for start in range(0, newest + 1, SPAN):
-        without_row = ~Exists(Entity.objects.filter(pk=OuterRef("id")))
+        without_row = ~Exists(Entity.all_rows.filter(pk=OuterRef("id")))
         gone = History.objects.filter(without_row, id__gte=start, id__lt=start + SPAN).order_by()
         last = gone.values("id").annotate(last=Max("history_id")).values("last")
         alive = History.objects.filter(history_id__in=last, **scope.of("history_date")).exclude(
@@ -61,7 +61,7 @@ def lost_entities(scope: Scope) -> Iterator[Finding]:
 
 
 def _files_of_rows(root: Path, scope: Scope) -> Iterator[Finding]:
-    files = Entity.objects.filter(is_collection=False, **scope.of("updated_date")).order_by("pk")
+    files = Entity.all_rows.filter(is_collection=False, **scope.of("updated_date")).order_by("pk")
     last = 0
     while batch := _rows(files.filter(pk__gt=last)[:BATCH_SIZE]):
         last = batch[-1][0]
@@ -118,7 +118,7 @@ def _unnamed_files(root: Path, scope: Scope, *, kept: Iterable[str | None]) -> I
 def named_among(paths: Sequence[str]) -> set[str]:
     """By the MD5 in the name, which has an index."""
     md5s = {PurePosixPath(path).stem for path in paths}
-    named = Entity.objects.filter(md5__in=md5s).order_by().values_list("file_path", flat=True)
+    named = Entity.all_rows.filter(md5__in=md5s).order_by().values_list("file_path", flat=True)
     return {path for path in named if path}
 
 
@@ -126,7 +126,7 @@ def _previews(root: Path, scope: Scope) -> Iterator[Finding]:
     for batch in batched(files_below(root, "previews")):
         md5s = {path: match[3] for path in batch if (match := _PREVIEW.fullmatch(path))}
         wanted = set(
-            Entity.objects.filter(md5__in=set(md5s.values())).order_by().values_list("md5", flat=True)
+            Entity.all_rows.filter(md5__in=set(md5s.values())).order_by().values_list("md5", flat=True)
         )
         for path in batch:
             if (kind := _fault_of_preview(root / path, is_wanted=md5s.get(path) in wanted)) and is_settled(
@@ -147,7 +147,7 @@ def _streams(root: Path, scope: Scope) -> Iterator[Finding]:
     for batch in batched(files_below(root, "streams")):
         owners = {path: owner_of_stream(path) for path in batch}
         ids = {pk for pk in owners.values() if pk is not None}
-        living = set(Entity.objects.filter(pk__in=ids).order_by().values_list("pk", flat=True))
+        living = set(Entity.all_rows.filter(pk__in=ids).order_by().values_list("pk", flat=True))
         strange = (path for path, pk in owners.items() if pk not in living)
         settled = (path for path in strange if is_settled(root / path, scope))
         yield from (Finding(Kind.ORPHANED_FILE, file_path=path) for path in settled)

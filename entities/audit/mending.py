@@ -55,7 +55,7 @@ def _put_away_unnamed(storage: EntityStorageService, scope: Scope, finding: Find
     with transaction.atomic():
         locks.hold(locks.content(PurePosixPath(path).stem))
         owner = owner_of_stream(path)
-        is_named = path in named_among([path]) or Entity.objects.filter(pk__in=[owner]).exists()
+        is_named = path in named_among([path]) or Entity.all_rows.filter(pk__in=[owner]).exists()
         return _put_away(storage, scope, path, still_so=not is_named)
 
 
@@ -64,7 +64,7 @@ def _put_away_preview(storage: EntityStorageService, scope: Scope, finding: Find
     md5 = PurePosixPath(path).stem
     with transaction.atomic():
         locks.hold(locks.content(md5))
-        return _put_away(storage, scope, path, still_so=not Entity.objects.filter(md5=md5).exists())
+        return _put_away(storage, scope, path, still_so=not Entity.all_rows.filter(md5=md5).exists())
 
 
 def _put_away_damaged(storage: EntityStorageService, scope: Scope, finding: Finding) -> Outcome:
@@ -105,12 +105,12 @@ def _bring_back(storage: EntityStorageService, _scope: Scope, finding: Finding) 
 
 
 def _insert(storage: EntityStorageService, last: Any) -> Outcome:
-    if Entity.objects.filter(pk=last.id).exists():
+    if Entity.all_rows.filter(pk=last.id).exists():
         return Outcome.GONE
-    if last.md5 and (Entity.objects.filter(md5=last.md5).exists() or not storage.exists(last.file_path)):
+    if last.md5 and (Entity.all_rows.filter(md5=last.md5).exists() or not storage.exists(last.file_path)):
         return Outcome.LEFT
     entity = Entity(pk=last.id, **{name: getattr(last, name) for name in CONTENT_FIELDS})
-    if not Entity.objects.filter(pk__in=[entity.parent_id], is_collection=True).exists():
+    if not Entity.all_rows.filter(pk__in=[entity.parent_id], is_collection=True).exists():
         entity.parent_id = None
     entity._change_reason = "Its row was lost."  # noqa: SLF001  (simple_history's way)
     entity.save(force_insert=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from entities.services.changing import Changes, patch_entity, replace_entity, restore_version
 from entities.services.creating import StoredEntity, create_collection, create_entity
-from entities.services.removing import remove_entity
+from entities.services.removing import carry_on, purge_trash, remove_entity
 
 __all__ = [
     "Changes",
     "StoredEntity",
+    "carry_on",
     "create_collection",
     "create_entity",
     "patch_entity",
+    "purge_trash",
     "remove_entity",
     "replace_entity",
     "restore_version",

@@ -15,6 +15,7 @@ from entities.errors import (
 )
 from entities.models import Entity
 from entities.services.content import Content, announce_content, put_back_if_lost, require_content
+from entities.services.removing import take_out_hidden
 from entities.signals import media_changed
 from entities.storage import EntityStorageService, IncomingFile, disk_full_explained
 
@@ -117,8 +118,8 @@ def _replace_content(entity: Entity, content: Content) -> None:
     if entity.md5 == content.incoming.md5:
         put_back_if_lost(entity, content.incoming, content.storage)
         return
-    other = Entity.objects.filter(md5=content.incoming.md5).first()
-    if other is not None:
+    other = Entity.all_rows.select_for_update(no_key=True).filter(md5=content.incoming.md5).first()
+    if other is not None and not take_out_hidden(other, storage=content.storage):
         trash = ", which is in the trash: restore it, or remove it for good" if other.is_deleted else ""
         raise ContentTakenError(f"The same content belongs to entity {other.pk}{trash}.")
     disposal.discard(content.storage, [entity])

@@ -9,6 +9,7 @@ from entities import hierarchy, locks
 from entities.disposal import taken_back_on_failure
 from entities.models import Entity
 from entities.services.content import Content, announce_content, put_back_if_lost, require_content
+from entities.services.removing import take_out_hidden
 from entities.signals import media_changed
 from entities.storage import EntityStorageService, IncomingFile, disk_full_explained
 
@@ -96,7 +97,7 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
     locks.hold(locks.HIERARCHY, shared=True)
     locks.hold(locks.content(content.incoming.md5))
     existing = _locked(content.incoming.md5)
-    if existing is not None:
+    if existing is not None and not take_out_hidden(existing, storage=content.storage):
         put_back_if_lost(existing, content.incoming, content.storage)
         if existing.file_path != content.file_path:
             content.storage.remove(content.file_path)  # stood there ahead
@@ -112,7 +113,7 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
 
 def _locked(md5: str) -> Entity | None:
     """Asked in two steps: whole rows are dear to read, and most content is new."""
-    named = Entity.objects.filter(md5=md5).order_by()
+    named = Entity.all_rows.filter(md5=md5).order_by()
     if not named.exists():
         return None
     return named.select_for_update(no_key=True).first()

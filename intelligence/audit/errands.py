@@ -92,7 +92,7 @@ def _remove_orphan(version: ModelVersion, store: QdrantVectorStore, pk: int) -> 
         if version.task_type == TaskType.FACE_EMBEDDING:
             is_owned = Face.objects.filter(pk=pk).exists()
         else:
-            Entity.objects.select_for_update(no_key=True).filter(pk=pk).first()
+            Entity.all_rows.select_for_update(no_key=True).filter(pk=pk).first()
             is_owned = ImageIntelligence.objects.filter(pk=pk).exists()
         if not is_owned:
             store.delete([pk])

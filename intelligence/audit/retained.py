@@ -58,7 +58,7 @@ def look(settled_before: datetime) -> Iterator[Finding]:
 
 def gone_among(entity_ids: Sequence[int], settled_before: datetime) -> list[int]:
     """Of what was removed a moment ago it is about to be taken back."""
-    there = Entity.objects.filter(pk__in=entity_ids).values_list("pk", flat=True)
+    there = Entity.all_rows.filter(pk__in=entity_ids).values_list("pk", flat=True)
     lately = History.objects.filter(
         id__in=entity_ids, history_type="-", history_date__gte=settled_before
     ).values_list("id", flat=True)
