@@ -15,7 +15,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from intelligence import comparison, errand_notes
+from intelligence import comparison, errand_notes, vector_copies
 from intelligence.audit import errands as audit_errands
 from intelligence.audit import whole
 from intelligence.errand_notes import ErrandError
@@ -79,6 +79,7 @@ KINDS: Mapping[str, Callable[[IntelligenceProcessingService, Arguments], Any]] =
     "look at the spool": audit_errands.look_at_spool,
     "clear the spool": audit_errands.clear_spool,
     "recluster": _recluster,
+    "write vectors": vector_copies.write,
 }
 
 
