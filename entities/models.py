@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Self, cast
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
@@ -65,11 +65,11 @@ class EntityQuerySet(models.QuerySet["Entity"]):
 ManagerOfAll = models.Manager.from_queryset(EntityQuerySet)
 
 
-class VisibleManager(ManagerOfAll):
+class VisibleManager(ManagerOfAll["Entity"]):
     """Without what is being removed."""
 
     def get_queryset(self) -> EntityQuerySet:
-        return super().get_queryset().filter(visible())
+        return cast("EntityQuerySet", super().get_queryset().filter(visible()))
 
 
 class Entity(models.Model):

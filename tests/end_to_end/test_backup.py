@@ -142,7 +142,11 @@ def test_all_comes_back(tmp_path: Path, options: list[str]) -> None:
     with served(manage) as client:
         assert client.get(f"/entities/{kept[0]}").json()["label"] == "a name"
         assert [v["label"] for v in client.get(f"/entities/{kept[0]}/versions").json()] == [None, "a name"]
-        wait_until(lambda: len(client.get(f"/intelligence/entities/{kept[1]}/similar").json()["results"]) > 3)
+        wait_until(lambda: _has_vector(client, kept[1]))  # made anew, or put back
+
+
+def _has_vector(client: httpx.Client, entity_id: int) -> bool:
+    return client.get(f"/intelligence/entities/{entity_id}/clip_embedding").status_code == 200
 
 
 def _is_completed(client: httpx.Client, entity_ids: list[int]) -> bool:
