@@ -1,0 +1,85 @@
+"""An image that kills the process that looks at it, or holds it for ever, fails; the worker goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+from PIL import Image
+
+from store_project.config import BASE_DIR
+from tests.poison import DEADLY, ENDLESS
+from tests.processes import Manage, wait_until
+
+pytestmark = [pytest.mark.services("redis"), pytest.mark.timeout(300)]
+
+REDIS_DATABASE = 11
+BROKER = f"redis://127.0.0.1:6379/{REDIS_DATABASE}"
+ATTEMPTS = 3
+ENV = {
+    "CELERY_BROKER_URL": BROKER,
+    "DJANGO_SETTINGS_MODULE": "tests.poison",
+    "COMPUTE_JOB_DEADLINE_SECONDS": "4",
+    "JOB_SILENCE_SECONDS": "1",
+}
+
+AWAY = {**ENV, "QDRANT_URL": "http://127.0.0.1:1"}
+"""The worker alone has the folder of vectors open."""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[str]:
+    paths = {(64, 48): "good.png", DEADLY: "deadly.png", ENDLESS: "endless.png", (48, 64): "late.png"}
+    for size, name in paths.items():
+        Image.effect_noise(size, 64).convert("RGB").save(tmp_path / name)
+    return [str(tmp_path / name) for name in paths.values()]
+
+
+@contextmanager
+def worker(manage: Manage) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "store_project", "worker", "-P", "prefork", "-c", "1"],
+        cwd=BASE_DIR,
+        env={**os.environ, "CL_SERVER_DIR": str(manage.server_dir), "DATABASE_URL": "", **ENV},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_image_fails_and_the_worker_goes_on(manage: Manage, photos: list[str]) -> None:
+    redis.Redis(db=REDIS_DATABASE).flushdb()
+    *first, late = photos
+    assert manage("migrate", **AWAY).returncode == 0
+    sender = Celery(broker=BROKER)
+    with worker(manage) as process:
+        assert manage("ingest", *first, **AWAY).returncode == 0
+        wait_until(lambda: _swept(sender, manage) == {"completed": 1, "failed": 2}, seconds=150)
+        assert process.poll() is None
+        assert manage("ingest", late, **AWAY).returncode == 0
+        wait_until(lambda: _swept(sender, manage) == {"completed": 2, "failed": 2})
+    told = json.loads(manage("intelligence", "explain", "2", "--json", **AWAY).stdout)
+    assert f"Given up: {ATTEMPTS} runs ended without an answer" in json.dumps(told)
+
+
+def _swept(sender: Celery, manage: Manage) -> dict[str, int]:
+    """How many images ended how; beat's own interval is a matter of half a minute."""
+    for task, queue in (("sweep_jobs", "reconcile"), ("reconcile", "reconcile"), ("dispatch", "submit")):
+        sender.send_task(f"intelligence.tasks.{task}", queue=queue)
+    told = json.loads(manage("intelligence", "status", "--json", **AWAY).stdout)
+    return {status: number for status, number in told["images"].items() if number}
