@@ -135,8 +135,8 @@ def encode(keys: Sequence[str]) -> None:
     send("encode_queries", list(keys))
 
 
-def forget_job(job_id: str) -> None:
-    send("forget_job", job_id)
+def forget_job(job_id: str, *, after: float | None = None) -> None:
+    send("forget_job", job_id, countdown=after)
 
 
 def finish_jobs(job_ids: Sequence[str]) -> None:

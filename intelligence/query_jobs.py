@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelligence import hints
+from intelligence.compute import time_limit
 from intelligence.compute.base import (
     ComputeClient,
     ComputeError,
@@ -17,7 +18,11 @@ from intelligence.compute.base import (
 from intelligence.vocabulary import TaskType
 
 ANSWER_SECONDS = 4.0
-"""Less than whoever searches waits."""
+"""Less than whoever searches waits. No request goes on for longer, whatever its own limit is."""
+FORGET_SECONDS = 1.0
+"""For deleting the jobs; what cannot be deleted in that time is deleted later."""
+LEFT_BEHIND_SECONDS = 60.0
+"""After which a job is deleted once more: its worker may have been killed before it could."""
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.25
 
@@ -33,36 +38,42 @@ class QueryJobs:
 
     def ask(self, questions: Mapping[str, Question]) -> dict[str, Answer]:
         """By the same keys, which nobody has used before. Whatever comes of them, the jobs are deleted."""
-        deadline = time.monotonic() + ANSWER_SECONDS
         jobs: dict[str, str] = {}
-        answers: dict[str, Answer] = {}
         try:
-            for key, (task, picture) in questions.items():
-                try:
-                    jobs[key] = self.client.submit(task, picture, {}, key)
-                except ComputeError as error:
-                    answers[key] = error
-            self.client.start(list(jobs.values()))
-            for key, job_id in jobs.items():
-                answers[key] = self._answer(job_id, deadline)
+            with time_limit.within(ANSWER_SECONDS):
+                refused = self._submit(questions, jobs)
+                return refused | {key: self._answer(job_id) for key, job_id in jobs.items()}
         finally:
-            for job_id in jobs.values():
-                self._forget(job_id)
-        return answers
+            with time_limit.within(FORGET_SECONDS):
+                for job_id in jobs.values():
+                    self._forget(job_id)
 
-    def _answer(self, job_id: str, deadline: float) -> Answer:
+    def _submit(self, questions: Mapping[str, Question], jobs: dict[str, str]) -> dict[str, Answer]:
+        """Each is in `jobs` as soon as the service has it."""
+        refused: dict[str, Answer] = {}
+        for key, (task, picture) in questions.items():
+            try:
+                jobs[key] = self.client.submit(task, picture, {}, key)
+            except ComputeError as error:
+                refused[key] = _told(error)
+            else:
+                hints.forget_job(jobs[key], after=LEFT_BEHIND_SECONDS)
+        self.client.start(list(jobs.values()))
+        return refused
+
+    def _answer(self, job_id: str) -> Answer:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 report = self.client.get(job_id)
             except ComputeError as error:
-                return error
+                return _told(error)
             if report.state is JobState.FAILED:
                 return ComputeError(report.error, permanent=report.permanent)
             if isinstance(report.result, EmbeddingResult):
                 return report.result
-            if time.monotonic() + pause > deadline:
-                return ComputeError(TOO_LATE.format(seconds=ANSWER_SECONDS))
+            if pause > time_limit.seconds_left():
+                return _too_late()
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -71,3 +82,11 @@ class QueryJobs:
             self.client.cancel(job_id)
         except ComputeError:
             hints.forget_job(job_id)  # which tries again
+
+
+def _told(error: ComputeError) -> ComputeError:
+    return _too_late() if time_limit.seconds_left() <= 0 else error
+
+
+def _too_late() -> ComputeError:
+    return ComputeError(TOO_LATE.format(seconds=ANSWER_SECONDS))

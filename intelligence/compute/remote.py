@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 
 import httpx
 
+from intelligence.compute import time_limit
 from intelligence.compute.base import (
     Capabilities,
     ComputeError,
@@ -157,9 +158,6 @@ class Http:
                 "https:"
             ),  # certificates take 0.2 s to load; without TLS nobody asks for them
             headers={"Accept-Encoding": "identity"},  # an answer that unfolds would escape its bounds
-            timeout=httpx.Timeout(
-                min(SILENCE_SECONDS, timeout_seconds), connect=min(CONNECT_SECONDS, timeout_seconds)
-            ),
         )
 
     def request(
@@ -179,7 +177,8 @@ class Http:
                 if answer.status not in (*_NOT_NOW, _CRASHED):
                     return answer
                 failure, wanted_pause = self._refusal(answer), answer.retry_after
-            if attempt == ATTEMPTS or not may_repeat or wanted_pause > LONGEST_PAUSE_SECONDS:
+            longest_pause = min(LONGEST_PAUSE_SECONDS, time_limit.seconds_left())
+            if attempt == ATTEMPTS or not may_repeat or max(pause, wanted_pause) > longest_pause:
                 break
             time.sleep(max(pause * random.uniform(0.5, 1), wanted_pause))  # noqa: S311  (jitter)
         if isinstance(failure, ComputeUnavailableError):
@@ -190,6 +189,8 @@ class Http:
         kind = type(error).__name__
         if isinstance(error, _NOT_CONNECTED):
             return ComputeUnavailableError(f"{self._name} cannot be reached ({kind}).")
+        if time_limit.seconds_left() <= 0:  # those who have more time may well hear from it
+            return UnusableAnswerError(f"{self._name} did not answer in time.")
         if isinstance(error, httpx.TimeoutException):
             return ComputeUnavailableError(f"{self._name} is silent ({kind}).")
         if isinstance(error, _OutOfTimeError):
@@ -205,11 +206,16 @@ class Http:
         self._client.close()
 
     def _once(self, method: str, path: str, limit: int, token: str | None, form: Form | None) -> Answer:
-        deadline = time.monotonic() + self._seconds
+        seconds = min(self._seconds, time_limit.seconds_left())
+        if seconds <= 0:
+            raise _OutOfTimeError
+        deadline = time.monotonic() + seconds
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with (
             _opened(form, deadline) as body,
-            self._client.stream(method, path, headers=headers, **body) as response,
+            self._client.stream(
+                method, path, headers=headers, timeout=_patience(seconds), **body
+            ) as response,
         ):
             retry_after = _seconds(response.headers.get("Retry-After", ""))
             if response.is_success:
@@ -443,6 +449,10 @@ def _read(response: httpx.Response, limit: int, deadline: float, *, cut: bool = 
                 break
             raise _too_large(limit)
     return bytes(content[:limit])
+
+
+def _patience(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(min(SILENCE_SECONDS, seconds), connect=min(CONNECT_SECONDS, seconds))
 
 
 def _check_time(deadline: float) -> None:

@@ -24,7 +24,7 @@ from intelligence.models import SearchEncoding
 from intelligence.vocabulary import TaskType
 from intelligence.wanted_models import WantedModels
 from tests.contracts import compute_service
-from tests.contracts.compute_service import ComputeService, says
+from tests.contracts.compute_service import ComputeService, Fault, says, silent, trickles
 from tests.factories import jpeg, make_photo
 from vectors import VectorPoint, get_clip_store, get_dino_store
 
@@ -112,6 +112,36 @@ def test_a_service_that_is_busy_is_not_waited_for(
     _leaves_nothing(service)
 
 
+@pytest.mark.parametrize("fault", [silent, trickles])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/jobs/clip"), ("GET", "/jobs/"), ("GET", "/files/"), ("DELETE", "/jobs/"), ("POST", "/auth/")],
+    ids=["submission", "asking", "result", "deletion", "login"],
+)
+def test_a_single_slow_request_holds_nobody_up(
+    guest: APIClient,
+    at_work: ComputeService,
+    media_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    method: str,
+    path: str,
+    fault: Fault,
+) -> None:
+    """COMPUTE_TIMEOUT_SECONDS is two minutes here, and a job that nobody waits for would take them."""
+    monkeypatch.setattr(query_jobs, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(query_jobs, "FORGET_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "AWAY_SECONDS", 60)
+    kept(media_root)
+    at_work.misbehave(method, path, fault)
+    began = time.monotonic()
+    answer = by_picture(guest)
+    assert time.monotonic() - began < 3
+    assert answer.status_code == (200 if method == "DELETE" else 503), answer.content
+    if "auth" not in path:  # where it has let us in, it is not left alone for this
+        assert by_picture(guest).status_code == 200
+
+
 @pytest.mark.parametrize(
     "fault",
     [("POST", "/jobs/clip"), ("GET", "/jobs/"), ("GET", "/files/")],
@@ -131,12 +161,34 @@ def test_a_service_that_is_away(
 def test_a_job_that_cannot_be_deleted_is_deleted_later(
     guest: APIClient, at_work: ComputeService, media_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    later: list[str] = []
-    monkeypatch.setattr(hints, "forget_job", later.append)
+    later: list[tuple[str, float | None]] = []
+    monkeypatch.setattr(hints, "forget_job", lambda job_id, after=None: later.append((job_id, after)))
     kept(media_root)
     at_work.misbehave("DELETE", "/jobs/", says(503), times=3)
     assert by_picture(guest).status_code == 200
-    assert later == list(at_work.jobs)
+    [job_id] = at_work.jobs
+    assert later == [(job_id, query_jobs.LEFT_BEHIND_SECONDS), (job_id, None)]
+
+
+def test_a_worker_that_is_killed_leaves_its_job_to_another(
+    guest: APIClient, service: ComputeService, media_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time the service is first asked about the job, its deletion is on its way."""
+    asked: list[tuple[str, float | None]] = []
+    when_killed: list[tuple[str, float | None]] = []
+
+    def killed(_client: RemoteComputeClient, _job_id: str) -> None:
+        when_killed.extend(asked)
+        raise SystemExit
+
+    monkeypatch.setattr(hints, "forget_job", lambda job_id, after=None: asked.append((job_id, after)))
+    monkeypatch.setattr(RemoteComputeClient, "get", killed)
+    monkeypatch.setattr(RemoteComputeClient, "cancel", lambda *_: None)
+    kept(media_root)
+    with pytest.raises(SystemExit):
+        by_picture(guest)
+    [job_id] = service.jobs
+    assert when_killed == [(job_id, query_jobs.LEFT_BEHIND_SECONDS)]
 
 
 def test_what_is_no_picture_is_the_pictures_fault(
