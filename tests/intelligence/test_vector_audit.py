@@ -16,6 +16,7 @@ from intelligence.vocabulary import ProcessingStatus, TaskType
 from tests.factories import make_photo
 from tests.intelligence.pipeline import Pipeline, row_of
 from vectors import Hit, VectorPoint, close_stores, get_clip_store, get_dino_store, get_face_store
+from vectors.engines.edge import EdgeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +56,23 @@ def test_losing_the_folder_costs_time_only(pipeline: Pipeline, data_dir: Path, b
 
     assert rounded(answers(made)) == before
     assert all(row_of(pk).processing_status == ProcessingStatus.COMPLETED for pk in made)
+    assert pipeline.processing.audit.sweep() == 0
+
+
+def test_losing_the_folder_while_it_is_used_is_noticed_and_mended(pipeline: Pipeline, data_dir: Path) -> None:
+    made = [make_photo(seed).pk for seed in range(4)]
+    pipeline.work()
+    before = rounded(answers(made))
+    shutil.rmtree(data_dir / "vectors")
+    engine = get_clip_store()._engine
+    assert isinstance(engine, EdgeEngine)
+    engine._keeper._notice_loss()  # as its thread does every few seconds
+
+    assert answers(made) == [None] * 16
+    assert pipeline.processing.audit.sweep() == 16
+    pipeline.work()
+
+    assert rounded(answers(made)) == before
     assert pipeline.processing.audit.sweep() == 0
 
 

@@ -177,6 +177,33 @@ def test_damage_is_told_and_deletes_nothing(open_edge: OpenEdge, tmp_path: Path)
     assert store_on(open_edge()).count() == 1
 
 
+def lose(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def put_another_in_its_place(folder: Path) -> None:
+    folder.rename(folder.with_name("away"))
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("how", [lose, put_another_in_its_place])
+def test_a_folder_that_is_taken_away_while_it_is_used(
+    open_edge: OpenEdge, tmp_path: Path, how: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is written next is there after a restart; that all else is lost, everybody sees at once."""
+    engine = open_edge(flush_seconds=0.02)
+    store = store_on(engine)
+    store.upsert(points(range(10)), model=MODEL)
+    how(tmp_path / "edge")
+    wait_until(lambda: "taken away while they were in use" in caplog.text)
+
+    assert (store.count(), store.search(points([1])[0].vector, model=MODEL, limit=1)) == (0, [])
+    store.upsert(points([20]), model=MODEL)
+    assert {each.id for each in store.scroll(model=MODEL)} == {20}
+    engine.close()
+    assert list(store_on(open_edge()).fetch([1, 20], model=MODEL)) == [20]
+
+
 def test_a_shard_that_does_not_load_is_named(open_edge: OpenEdge, tmp_path: Path) -> None:
     engine = open_edge()
     store_on(engine).upsert(points([1]), model=MODEL)

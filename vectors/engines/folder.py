@@ -20,6 +20,8 @@ from typing import IO, Any
 
 from vectors.errors import VectorsCorruptError, VectorsInUseError
 
+LOCK = "lock"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -44,6 +46,13 @@ class VectorFolder:
 
     def close(self) -> None:
         self._lock.close()
+
+    def is_gone(self) -> bool:
+        """Somebody has deleted it, moved it away or put another in its place."""
+        try:
+            return not os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock.fileno()))
+        except FileNotFoundError:
+            return True
 
     def folder_of(self, collection: str) -> Path:
         return self.path / self.contents.collections[collection]
@@ -119,7 +128,7 @@ def remove(folder: Path) -> None:
 
 def _locked(path: Path) -> IO[str]:
     """The operating system lets go of the lock when the process ends, however it ends."""
-    file = (path / "lock").open("a+")
+    file = (path / LOCK).open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

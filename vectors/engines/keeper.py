@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -77,14 +78,13 @@ class Keeper(Generic[S]):
         return self._folder or self._open()
 
     def shard(self, collection: str) -> S:
-        folder = self.folder()
-        return self._shards.get(collection) or self._loaded(folder, collection)
+        self.folder()
+        return self._shards.get(collection) or self._loaded(collection)
 
     def ensure(self, collection: str, make: Callable[[Path], S]) -> S:
-        folder = self.folder()
-        if collection not in folder.contents.collections:
+        if collection not in self.folder().contents.collections:
             with self._lock:
-                self._make(folder, collection, make)
+                self._make(self.folder(), collection, make)
         return self.shard(collection)
 
     def drop(self, collection: str) -> None:
@@ -106,14 +106,20 @@ class Keeper(Generic[S]):
         self._stopping.set()
         self._thread.join()
         with self._lock:
-            if self._indexing is not None:
-                self._indexing[1].cancel()
-                self._indexing = None
+            self._stop_indexing()
             while self._shards:
                 self._shards.popitem()[1].close()
-            if self._folder is not None:
-                self._folder.close()
-            self._folder = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._folder is not None:
+            self._folder.close()
+        self._folder = None
+
+    def _stop_indexing(self) -> None:
+        if self._indexing is not None:
+            self._indexing[1].cancel()
+            self._indexing = None
 
     def _open(self) -> VectorFolder:
         with self._lock:
@@ -123,12 +129,14 @@ class Keeper(Generic[S]):
                 )
             if self._folder is None:
                 self._folder = VectorFolder(self._path)
-                self._owner = os.getpid()
-                self._thread.start()
+                if self._owner is None:
+                    self._owner = os.getpid()
+                    self._thread.start()
             return self._folder
 
-    def _loaded(self, folder: VectorFolder, collection: str) -> S:
+    def _loaded(self, collection: str) -> S:
         with self._lock:
+            folder = self.folder()  # it may have been lost a moment ago
             if collection not in self._shards:
                 if collection not in folder.contents.collections:
                     raise CollectionGoneError(f"{collection} is gone: it was dropped meanwhile.")
@@ -147,11 +155,25 @@ class Keeper(Generic[S]):
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds):
             try:
+                self._notice_loss()
                 for shard in list(self._shards.values()):
                     shard.flush()
                 self._advance_indexing()
             except (VectorStoreError, OSError):
                 logger.exception("Looking after the vectors in %s failed", self._path)
+
+    def _notice_loss(self) -> None:
+        """What is open still answers, but nothing of it would be there after a restart: so the next use makes
+        the folder anew, and what is lost is asked for again."""
+        with self._lock:
+            if self._folder is None or not self._folder.is_gone():
+                return
+            logger.error("The vectors in %s were taken away while they were in use.", self._path)
+            self._stop_indexing()
+            while self._shards:
+                with suppress(VectorStoreError):
+                    self._shards.popitem()[1].close()
+            self._let_go()
 
     def _advance_indexing(self) -> None:
         if self._indexing is None:
