@@ -44,7 +44,11 @@ class GroupPage:
 
 def least_score() -> float | None:
     """From which pairs are kept. None until a worker has told of the current model."""
-    told = capabilities.read(get_dino_store().current_model())
+    return _least_score_of(get_dino_store().current_model())
+
+
+def _least_score_of(model: str | None) -> float | None:
+    told = capabilities.read(model)
     return None if told is None else told.near_duplicates_from
 
 
@@ -71,7 +75,7 @@ def read(*, min_score: float | None, page: int, page_size: int, entities: Entity
         )
         for name, ids in sorted(parts.items())
     ]
-    return GroupPage(groups, sizes.count(), model, least_score())
+    return GroupPage(groups, sizes.count(), model, _least_score_of(model))
 
 
 def _members(groups: Collection[int], model: str) -> dict[int, list[int]]:

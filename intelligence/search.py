@@ -163,7 +163,8 @@ def search(
         )
         for entity in entities.with_children_count().in_order_of(shown)
     ]
-    return SearchPage(hits, has_next=len(order) >= wanted)
+    may_be_asked_for = (page + 1) * page_size <= LONGEST_LIST
+    return SearchPage(hits, has_next=may_be_asked_for and len(order) >= wanted)
 
 
 def _ordered(lists: Sequence[Mapping[int, float]]) -> dict[int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from entities.models import Entity
-from intelligence import capabilities, duplicates, marks, near_duplicates
+from intelligence import capabilities, duplicates, marks, near_duplicates, visibility
 from intelligence.capabilities import ModelFacts
 from intelligence.models import DuplicateCandidate, DuplicatePair, UpkeepMark
 from intelligence.near_duplicates import DuplicateKeeper
@@ -172,6 +173,39 @@ def test_a_new_model_starts_anew(guest: APIClient) -> None:
     follow()
     assert shown(guest) == []
     assert not DuplicatePair.objects.exists()
+
+
+def test_the_threshold_is_that_of_the_model_whatever_is_switched_to_meanwhile(
+    guest: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the page is read, too: what is told belongs together."""
+    facts = {
+        name: ModelFacts(understands_text=False, near_duplicates_from=score)
+        for name, score in (("model", LIMIT), ("next", 0.99))
+    }
+    capabilities.tell(facts)
+    a, b, _ = photos(0, 1, 90)
+    dino = get_dino_store()
+    vectors = dino.fetch_points(ids(a, b))
+    dino.upsert(vectors.values(), model="next")
+    shown_entities = visibility.shown_entities
+
+    def switching(of: Collection[int]) -> set[int]:
+        dino.switch("next")
+        return shown_entities(of)
+
+    monkeypatch.setattr(visibility, "shown_entities", switching)
+    for model, groups in (("model", 1), ("next", 0)):
+        body = guest.get("/intelligence/duplicates").json()
+        assert (body["model"], len(body["groups"])) == (model, groups)
+        assert body["threshold"] == facts[model].near_duplicates_from
+
+    marks.note(ids(a, b))
+    follow()
+    assert shown(guest) == [ids(a, b)]
+    assert set(DuplicateCandidate.objects.filter(pk__in=ids(a, b)).values_list("model", flat=True)) == {
+        "next"
+    }
 
 
 def test_for_a_model_that_nobody_measured_nothing_is_looked_for(guest: APIClient) -> None:

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from entities.models import Entity
 from intelligence import search as searching
+from intelligence.api import search_serializers
 from intelligence.facts import image_facts
 from tests.factories import (
     make_collection,
@@ -181,6 +182,22 @@ def test_pages(guest: APIClient) -> None:
     assert [each["pagination"]["has_next"] for each in pages] == [True, True, False, False]
     assert [each["pagination"]["has_prev"] for each in pages] == [False, True, True, True]
     assert pages[1]["results"][0]["why"][0]["rank"] == 3
+
+
+def test_the_last_page_that_can_be_asked_for_says_that_none_follows(
+    guest: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (searching, search_serializers):
+        monkeypatch.setattr(module, "LONGEST_LIST", 5)
+    first, *others = photos(8)
+    fan(first, *others)
+    for size, last in ((2, 2), (5, 1)):
+        pages = [page(guest, entity=first.pk, page=number, page_size=size) for number in range(1, last + 1)]
+        assert all(len(each["results"]) == size for each in pages)
+        assert [each["pagination"]["has_next"] for each in pages] == [True] * (last - 1) + [False]
+        beyond = guest.get("/intelligence/search", {"entity": first.pk, "page": last + 1, "page_size": size})
+        assert beyond.status_code == 422
+        assert "narrow the search" in beyond.json()["detail"][0]["msg"]
 
 
 class TestBothSpaces:

@@ -62,6 +62,23 @@ def test_the_threshold_is_0_7_unless_another_is_given(guest: APIClient) -> None:
     assert ids(similar(guest, first, threshold=0.6, limit=1)) == [near.pk]
 
 
+def test_as_many_as_asked_for(guest: APIClient) -> None:
+    photo = make_photo()
+    faces = [make_face(photo) for _ in range(8)]
+    put("face", {face: number for number, face in enumerate(faces)})
+    assert ids(similar(guest, faces[0])) == [face.pk for face in faces[1:6]]
+    assert ids(similar(guest, faces[0], limit=50)) == [face.pk for face in faces[1:]]
+
+
+def test_scores_stay_between_0_and_1(guest: APIClient) -> None:
+    photo = make_photo()
+    first, same, opposite = (make_face(photo) for _ in range(3))
+    put("face", {first: 33, same: 33, opposite: 90 + 33.0001})
+    scores = [hit["score"] for hit in similar(guest, first, threshold=0)]
+    assert all(isinstance(score, float) and 0 <= score <= 1 for score in scores)
+    assert scores[0] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "51"}, {"threshold": "2"}, {"threshold": "nan"}])
 def test_a_query_out_of_range(guest: APIClient, query: dict[str, str]) -> None:
     answer = guest.get(f"/intelligence/faces/{make_face(make_photo()).pk}/similar", query)
