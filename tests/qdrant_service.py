@@ -2,11 +2,14 @@
 
 The client under test serialises, sends, times out and fails as with a real server; what is stored and found
 is decided by Qdrant's own code. Also a program: `python -m tests.qdrant_service PORT`.
+
+Where QDRANT_TEST_URL names a real server, tests use that one instead, with collections of their own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import threading
@@ -22,6 +25,7 @@ from pydantic import BaseModel, TypeAdapter
 from qdrant_client import QdrantClient, models
 
 LOOPBACK = "127.0.0.1"
+REAL = os.environ.get("QDRANT_TEST_URL", "")
 
 
 class QdrantService:
@@ -175,6 +179,15 @@ def running() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://{LOOPBACK}:{server.server_port}"
         server.shutdown()
+
+
+@contextmanager
+def real_or_running() -> Iterator[str]:
+    if REAL:
+        yield REAL
+        return
+    with running() as url:
+        yield url
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ server too.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -53,17 +52,17 @@ INDEXES = {
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
 
-SERVER = os.environ.get("QDRANT_TEST_URL")
+SERVERS = ["http", *(["server"] if qdrant_service.REAL else [])]
 
 
-@pytest.fixture(params=["edge", "http", *(["server"] if SERVER else [])])
+@pytest.fixture(params=["edge", *SERVERS])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorEngine]:
     engine: VectorEngine
     if request.param == "edge":
         engine = EdgeEngine(tmp_path)
     else:
         request.getfixturevalue("socket_enabled")
-        url = SERVER if request.param == "server" else request.getfixturevalue("qdrant_url")
+        url = qdrant_service.REAL if request.param == "server" else request.getfixturevalue("qdrant_url")
         engine = ServerEngine(QdrantClient(url=url, check_compatibility=False))
     yield engine
     engine.close()
@@ -444,7 +443,7 @@ def test_ids_of_a_span(store: QdrantVectorStore) -> None:
     assert list(store.ids(after=99, last=None)) == []
 
 
-@pytest.mark.parametrize("engine", ["http"], indirect=True)
+@pytest.mark.parametrize("engine", SERVERS, indirect=True)
 def test_a_search_asks_the_server_twice_and_a_write_once(
     engine: ServerEngine, store: QdrantVectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

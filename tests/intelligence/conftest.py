@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from entities.storage import EntityStorageService
 from intelligence import hints
 from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeComputeClient, FakeModels
 from intelligence.processing import IntelligenceProcessingService
+from tests import qdrant_service
 from tests.intelligence.pipeline import Pipeline
+from vectors.engines.server import ServerEngine
 
 
 @pytest.fixture
@@ -27,3 +33,22 @@ def _every_hint_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not covered by one that an earlier test has sent a moment ago."""
     for debounce in (hints._reconcile, hints._dispatch):
         monkeypatch.setattr(debounce, "seconds", 0)
+
+
+@pytest.fixture(params=["edge", "server"])
+def each_engine(request: pytest.FixtureRequest, data_dir: Path, settings: Settings) -> Iterator[None]:
+    """To be named before what asks for a store. On a server that is real the collections go afterwards."""
+    if request.param == "edge":
+        yield
+        return
+    request.getfixturevalue("socket_enabled")
+    mark = f"test-{uuid.uuid4().hex}"
+    own = {kind: replace(each, name=f"{mark}-{kind}") for kind, each in settings.VECTORS.collections.items()}
+    with qdrant_service.real_or_running() as url:
+        settings.VECTORS = replace(settings.VECTORS, url=url, collections=own)
+        yield
+        engine = ServerEngine.create(settings.VECTORS)
+        for collection in engine.collections():
+            if collection.startswith(mark):
+                engine.drop(collection)
+        engine.close()

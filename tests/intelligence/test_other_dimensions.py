@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from intelligence import comparison, hints, model_versions
 from intelligence.models import Face, ModelVersion
 from intelligence.vocabulary import TaskType
-from tests import qdrant_service
 from tests.factories import jpeg, make_photo
 from tests.intelligence.pipeline import Pipeline
 from vectors import Hit, get_clip_store, get_dino_store, get_face_store
@@ -42,25 +39,13 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=["edge", "server"], autouse=True)
-def _over_both_engines(request: pytest.FixtureRequest, settings: Settings) -> Iterator[None]:
-    """Before any other fixture asks for a store."""
-    if request.param == "edge":
-        yield
-        return
-    request.getfixturevalue("socket_enabled")
-    with qdrant_service.running() as url:
-        settings.VECTORS = replace(settings.VECTORS, url=url)
-        yield
-
-
 @pytest.fixture
 def guest() -> APIClient:
     return APIClient()
 
 
 @pytest.fixture
-def worker(_over_both_engines: None, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+def worker(each_engine: None, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """Answers at once what searches ask."""
     monkeypatch.setattr(hints, "encode", pipeline.processing.encoder.encode)
     pipeline.processing.encoder.tell_capabilities()

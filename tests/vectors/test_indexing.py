@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.vectors.conftest import MODEL, OpenEdge, points, store_on
-from tests.vectors.test_edge import sub_folders, wait_until
+from tests.vectors.test_edge import KILLED, sub_folders, wait_until
 from vectors import Filter, Match
 from vectors.engines import edge, mirroring
 from vectors.engines.edge import EdgeEngine, _Shard
@@ -166,6 +166,25 @@ def test_so_much_is_written_that_it_is_given_up_and_begun_anew(
     engine._keeper._index_not_before = 0
     wait_until(lambda: is_over(engine) and indexed(engine) == 1600)
     assert store.count() == 1600
+
+
+def test_an_index_that_is_given_up_is_not_waited_for(
+    open_edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = tmp_path / "endless"
+    endless.write_text("#!/bin/sh\nexec sleep 1000\n")
+    endless.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(endless))
+    monkeypatch.setattr(edge, "MOST_NOTED", 10)
+    engine = open_edge(flush_seconds=0.02, index_after=100)
+    store = store_on(engine)
+    store.upsert(points(range(100)), model=MODEL)
+    wait_until(lambda: not is_over(engine))
+    _, run = engine._keeper._indexing or pytest.fail("it is over")
+    store.upsert(points(range(100, 111)), model=MODEL)
+    wait_until(lambda: is_over(engine), seconds=30)
+    assert (run.process.returncode, len(sub_folders(tmp_path / "edge"))) == (KILLED, 1)
+    assert store.count() == 111
 
 
 def test_points_that_move_are_indexed_again(open_edge: OpenEdge) -> None:

@@ -12,6 +12,7 @@ import pytest
 from grpc._channel import _InactiveRpcError, _RPCState  # type: ignore[import-untyped]  # what a stub raises
 from qdrant_client import QdrantClient
 
+from tests.processes import Manage
 from tests.vectors.conftest import points
 from vectors import VectorSettings, VectorStoreError, VectorsUnavailableError
 from vectors.engines import server
@@ -131,6 +132,21 @@ def test_the_settings_reach_the_client() -> None:
         3,
     )
     assert "key" not in repr(settings)
+
+
+def test_the_environment_reaches_the_client(manage: Manage) -> None:
+    tell = (
+        "from vectors import get_face_store; it = get_face_store()._engine._client._client; "
+        "print(it.rest_uri, it._api_key, it._prefer_grpc, it._timeout)"
+    )
+    chosen = {
+        "URL": "https://q.example:7000",
+        "API_KEY": "key",
+        "PREFER_GRPC": "true",
+        "TIMEOUT_SECONDS": "7",
+    }
+    done = manage("shell", "-c", tell, **{f"QDRANT_{name}": value for name, value in chosen.items()})
+    assert done.stdout.splitlines()[-1:] == ["https://q.example:7000 key True 7"], done.stderr
 
 
 def test_vectors_travel_as_they_are() -> None:
