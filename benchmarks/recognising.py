@@ -72,6 +72,7 @@ class _Store:
                 is_collection=False,
                 type="image",
                 md5=f"{pk:032x}",
+                file_path=f"{pk}.jpg",
                 added_date=now,
                 updated_date=now,
             )

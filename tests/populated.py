@@ -92,8 +92,8 @@ def populate() -> Populated:
     """Two photos with a face each, both of one person; a third with a face of somebody who may be the same,
     and one that waits; a text; collections, one of them in the trash."""
     collection = make_collection("Holidays")
-    photos = [make_photo(seed, label=f"photo {seed}", parent_id=collection.pk) for seed in (1, 2)]
     third = make_photo(3, label="photo 3", parent_id=collection.pk)
+    photos = [make_photo(seed, label=f"photo {seed}", parent_id=collection.pk) for seed in (1, 2)]
     text = store(b"some words\n", label="notes").entity
     trashed = make_collection("Old")
     Entity.objects.filter(pk=trashed.pk).update(is_deleted=True)
