@@ -44,7 +44,8 @@ class CountedBackend(ModelBackend):
     ) -> User | None:
         if request is None or username is None:  # not from outside
             return super().authenticate(request, username, password, **more)
-        address = BaseThrottle().get_ident(request)  # type: ignore[arg-type]  # it reads META only
+        # None over a socket that is a file; it reads META only.
+        address = BaseThrottle().get_ident(request) or ""  # type: ignore[arg-type]
         by_name, by_address = _key(address, username), _key(address)
         _count(by_address, TRIES_OF_AN_ADDRESS)
         _count(by_name, TRIES_OF_ONE_NAME)

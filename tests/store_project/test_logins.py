@@ -103,3 +103,9 @@ def test_behind_a_proxy_its_word_counts(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_name_is_kept() -> None:
     fail(1, name="a password typed as a name")
     assert all(len(key) == 64 for key in LoginAttempts.objects.values_list("key", flat=True))
+
+
+def test_over_a_socket_that_is_a_file_nobody_has_an_address() -> None:
+    assert log_in(PASSWORD, REMOTE_ADDR=None).status_code == 200
+    fail(logins.TRIES_OF_ONE_NAME, REMOTE_ADDR=None)
+    assert log_in(PASSWORD, REMOTE_ADDR=None).status_code == 429
