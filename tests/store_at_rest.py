@@ -103,7 +103,9 @@ class StoreAtRest:
                 yield f"face has a vector of {pk}, which nobody owns"
 
     def _leftovers(self) -> Iterator[str]:
-        """Of a job that was called off, the message may have been lost: the spool's purge is for those."""
+        """Of a job that was called off, the message may have been lost, and who is killed in the middle of
+        writing leaves the half of it: the spool's purge is for those.
+        """
         ended = {
             job_id
             for (job_id,) in self.query(
@@ -111,7 +113,7 @@ class StoreAtRest:
             )
         }
         for path in self.spool.rglob("*.*"):
-            if path.name.partition(".")[0] in ended:
+            if path.suffix != ".part" and path.name.partition(".")[0] in ended:
                 yield f"a job was left in the spool: {path.name}"
 
 

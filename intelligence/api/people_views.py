@@ -36,8 +36,9 @@ class PeopleViewSet(IntelligenceViewSet):
     body_of: ClassVar[dict[str, type[serializers.Serializer[Any]]]] = {}
 
     def get_serializer(self, *arguments: Any, **options: Any) -> serializers.Serializer[Any]:
-        """Of the browser's form."""
-        return self.body_of[self.action](*arguments, **options)
+        """Of the browser's form, also where it only asks what it could send."""
+        asked = self.action if self.action in self.body_of else self.action_map["post"]
+        return self.body_of[asked](*arguments, **options)
 
     def body(self) -> dict[str, Any]:
         given = self.request.data if isinstance(self.request.data, dict) else {}

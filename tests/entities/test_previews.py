@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageStat
 
+from entities.errors import StorageFullError
 from entities.previews import PreviewService, PreviewUnavailableError
 from tests.entities.media import CORNERS, corners, encoded, exif, film, photo, sound
 
@@ -353,6 +354,6 @@ def test_a_failure_to_write_leaves_nothing(
 
     monkeypatch.setattr(os, "fsync", disk_full)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageFullError, match="free some space"):
         service.ensure(source, MD5, "image")
     assert list(service.preview_path(MD5).parent.iterdir()) == []
