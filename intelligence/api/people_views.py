@@ -38,7 +38,7 @@ class PeopleViewSet(IntelligenceViewSet):
     def get_serializer(self, *arguments: Any, **options: Any) -> serializers.Serializer[Any]:
         """Of the browser's form, also where it only asks what it could send."""
         asked = self.action if self.action in self.body_of else self.action_map["post"]
-        return self.body_of[asked](*arguments, **options)
+        return self.body_of.get(asked, serializers.Serializer)(*arguments, **options)
 
     def body(self) -> dict[str, Any]:
         given = self.request.data if isinstance(self.request.data, dict) else {}
