@@ -27,10 +27,3 @@ def test_everything_ends_right_whatever_happens_on_the_way() -> None:
     told = chaos("--minutes", "0.75", "--images", "300")
     assert "killed" in told
     assert "lost" in told
-
-
-def test_nor_does_a_compute_service_in_bad_shape_change_the_end() -> None:
-    """A service that is found away is left alone for half a minute, again and again: rest takes its time."""
-    told = chaos("--compute", "remote", "--minutes", "0.4", "--images", "100", "--patience", "240")
-    for what in ("killed", "events lost", "answered 500", "hung up"):
-        assert what in told
