@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import BigIntegerField
 from django.db.models.expressions import RawSQL
 
@@ -219,6 +219,7 @@ def miscounted() -> list[int]:
         return [parent_id for (parent_id,) in cursor.fetchall()]
 
 
+@transaction.atomic
 def count_again() -> None:
     """In a transaction: writers wait until it ends, a second or two for a million rows."""
     with connection.cursor() as cursor:
