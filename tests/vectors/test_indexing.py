@@ -98,6 +98,9 @@ def test_the_copy_is_what_the_shard_is_whatever_is_written_meanwhile(
     follow, differences = mirroring.Mirror.follow, []
 
     def compare(mirror: mirroring.Mirror) -> None:
+        if mirror._target != copy:  # so much is written that the keeper may index it meanwhile
+            follow(mirror)
+            return
         differences.append(_different(shard._path, copy))
         follow(mirror)
         differences.append(_different(shard._path, copy))

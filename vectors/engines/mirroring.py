@@ -14,15 +14,18 @@ TOO_FRESH_NANOSECONDS = 1_000_000_000
 
 
 class Mirror:
-    """A copy of a folder. Before each call, what was written into mapped memory has to be synced: only then
-    do the times of files tell that they are written again.
+    """A copy of a folder. Before each call, but after this is made, what was written into mapped memory has to
+    be synced: only then do the times of files tell that they are written again.
     """
 
     def __init__(self, source: Path, target: Path) -> None:
         self._source = source
         self._target = target
+        self._made = time.time_ns()
         self._copied: dict[Path, Stamp] = {}
-        """Only files that were at rest when they were copied."""
+        """Only files that nobody has written since before the sync: of a page that was written after it, and is
+        not synced again yet, the next writing leaves the file's time as it is.
+        """
 
     def copy_roughly(self) -> None:
         """While others write: what changes meanwhile, comes or goes is left for follow()."""
@@ -41,11 +44,11 @@ class Mirror:
             (self._target / path).unlink()
 
     def _copy(self, path: Path) -> None:
-        before, now = _stamp(self._source / path), time.time_ns()
+        before = _stamp(self._source / path)
         copied = self._target / path
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._source / path, copied)
-        if now - before[2] > TOO_FRESH_NANOSECONDS:
+        if self._made - before[2] > TOO_FRESH_NANOSECONDS:
             self._copied[path] = before
 
 
