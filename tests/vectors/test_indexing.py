@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.vectors.conftest import MODEL, OpenEdge, points, store_on
 from tests.vectors.test_edge import KILLED, sub_folders, wait_until
-from vectors import Filter, Match
+from vectors import Filter, Match, QdrantVectorStore
 from vectors.engines import edge, mirroring
 from vectors.engines.edge import EdgeEngine, _Shard
 
@@ -86,36 +87,41 @@ def test_the_copy_is_what_the_shard_is_whatever_is_written_meanwhile(
     store.upsert(points(range(2000)), model=MODEL)
     wait_until(lambda: is_over(engine) and indexed(engine) == 2000)
     shard, copy = only_shard(engine), tmp_path / "copy"
-    stop, turns = threading.Event(), itertools.count()
+    follow, differences = mirroring.Mirror.follow, []
+
+    def compare(mirror: mirroring.Mirror) -> None:
+        is_ours = mirror._target == copy  # so much is written that the keeper may index it meanwhile
+        before = _different(shard._path, copy) if is_ours else None
+        follow(mirror)
+        if before is not None:
+            differences.extend([before, _different(shard._path, copy)])
+
+    monkeypatch.setattr(mirroring, "TOO_FRESH_NANOSECONDS", 50_000_000)
+    monkeypatch.setattr(mirroring.Mirror, "follow", compare)
+    with _written_to(store):
+        shard.copy_to(copy)
+    assert differences[0]
+    assert not differences[1]
+
+
+@contextmanager
+def _written_to(store: QdrantVectorStore) -> Iterator[None]:
+    """New points, old ones, payloads; some go."""
+    stop = threading.Event()
 
     def write() -> None:
-        while not stop.is_set():
-            turn = next(turns)
+        for turn in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
             store.upsert(points(range(turn % 100, 3000, 100), seed=turn), model=MODEL)
             store.set_payload(range(turn, turn + 20), {"seen": turn})
             store.delete([turn % 2000])
 
-    follow, differences = mirroring.Mirror.follow, []
-
-    def compare(mirror: mirroring.Mirror) -> None:
-        if mirror._target != copy:  # so much is written that the keeper may index it meanwhile
-            follow(mirror)
-            return
-        differences.append(_different(shard._path, copy))
-        follow(mirror)
-        differences.append(_different(shard._path, copy))
-
-    monkeypatch.setattr(mirroring, "TOO_FRESH_NANOSECONDS", 50_000_000)
-    monkeypatch.setattr(mirroring.Mirror, "follow", compare)
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        shard.copy_to(copy)
+        yield
     finally:
         stop.set()
         thread.join()
-    assert differences[0]
-    assert not differences[1]
 
 
 def _different(source: Path, target: Path) -> set[Path]:

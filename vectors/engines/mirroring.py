@@ -14,8 +14,8 @@ TOO_FRESH_NANOSECONDS = 1_000_000_000
 
 
 class Mirror:
-    """A copy of a folder. Before each call, but after this is made, what was written into mapped memory has to
-    be synced: only then do the times of files tell that they are written again.
+    """A copy of a folder. Before each call, but after this is made, what was written into mapped memory has
+    to be synced: only then do the times of files tell that they are written again.
     """
 
     def __init__(self, source: Path, target: Path) -> None:
@@ -23,8 +23,8 @@ class Mirror:
         self._target = target
         self._made = time.time_ns()
         self._copied: dict[Path, Stamp] = {}
-        """Only files that nobody has written since before the sync: of a page that was written after it, and is
-        not synced again yet, the next writing leaves the file's time as it is.
+        """Only files that nobody has written since before the sync: of a page that was written after it, and
+        is not synced again yet, the next writing leaves the file's time as it is.
         """
 
     def copy_roughly(self) -> None:
