@@ -8,6 +8,7 @@ whoever knows the task do what it asked for.
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ from kombu.exceptions import KombuError
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = (1.0, 3.0)
+"""Drawn anew each time. Workers ask Redis in turns of a second, and it serves whoever has waited longest:
+after a pause of whole seconds that is the same worker again and again.
+"""
 MOST_TURNS = 150
 """Five minutes, or longer where several workers turn it away."""
 HEADER = "turned_away"
@@ -51,7 +55,8 @@ class Returns:
         self._waiting: dict[threading.Timer, Callable[[], None]] = {}
 
     def soon(self, stray: Stray) -> None:
-        timer = threading.Timer(PAUSE_SECONDS, lambda: self._send(timer))
+        pause = random.uniform(*PAUSE_SECONDS)  # noqa: S311  (jitter)
+        timer = threading.Timer(pause, lambda: self._send(timer))
         timer.daemon = True
         with self._lock:
             self._waiting[timer] = stray.send_back
