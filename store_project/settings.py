@@ -263,6 +263,9 @@ CELERY_TASK_TIME_LIMIT = 360
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT = (
+    "store_project.redis_transport:Transport" if CONFIG.celery_broker_url.startswith("redis:") else None
+)
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.02}  # the memory transport's default of 1 s moves four tasks a second
     if EMBEDDED_BROKER

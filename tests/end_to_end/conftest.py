@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
+from tests import own_services
+from tests.own_services import OwnService
 from tests.processes import Manage
 
 
@@ -17,3 +20,21 @@ def server_dir(manage: Manage, settings: Settings, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("vectors.stores._choose", None)
     settings.VECTORS = replace(settings.VECTORS, path=manage.server_dir / "vectors")
     return manage.server_dir
+
+
+@pytest.fixture
+def own_broker() -> Iterator[OwnService]:
+    with own_services.redis() as service:
+        yield service
+
+
+@pytest.fixture
+def worker_env(own_broker: OwnService, manage: Manage, tmp_path: Path) -> dict[str, str]:
+    """For `celery_workers.worker`."""
+    env = {
+        "CELERY_BROKER_URL": f"redis://127.0.0.1:{own_broker.port}/0",
+        "QDRANT_URL": "http://127.0.0.1:1",
+        "SAID_FILE": str(tmp_path / "said"),
+    }
+    assert manage("migrate", **env).returncode == 0
+    return env
