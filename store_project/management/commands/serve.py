@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from entities import tallies
-from store_project import accounts
+from store_project import accounts, memory
 from store_project.web import make_server
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, no_worker: bool, grace: float, **_options: Any) -> None:
+        memory.keep_few_arenas()
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
