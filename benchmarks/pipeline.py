@@ -60,6 +60,8 @@ LATENCY_TARGET = Target(300, of_ratio=False)
 WARM_UP_PHOTOS = 12
 WORKERS = (1, 2, 4)
 PATIENCE_SECONDS = 300
+ASKING_SECONDS = 2.0
+"""Longer than a worker's question for messages stays open: Redis would answer one that stands still."""
 UNFINISHED = """
     SELECT COUNT(*) FROM entities_entity e LEFT JOIN intelligence_imageintelligence i ON i.entity_id = e.id
     WHERE e.type = 'image' AND (i.processing_status IS NULL OR i.processing_status <> 'completed')
@@ -205,6 +207,7 @@ def _warm_up(
     for number, process in enumerate(processes):
         for each in processes:
             os.killpg(each.pid, signal.SIGCONT if each is process else signal.SIGSTOP)
+        time.sleep(ASKING_SECONDS)
         for photo in photos[number * share : (number + 1) * share]:
             _upload(http, photo)
         begin()
