@@ -151,6 +151,11 @@ class Broadcaster:
 
     # --- Starting and stopping ---
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker listens."""
+        return self._connection.is_up
+
     def start(self) -> None:
         self._thread.start()
         self._connection.start()

@@ -20,6 +20,7 @@ from intelligence import hints
 from intelligence.compute.remote_jobs import is_job_id
 from intelligence.models import EntityJob
 from intelligence.mqtt import Broker, Callbacks, Connection
+from intelligence.mqtt_clock import LISTENER, ConnectionClock
 
 logger = logging.getLogger(__name__)
 
@@ -98,13 +99,16 @@ class ComputeListener:
         callbacks = Callbacks(up=self._on_up, down=lambda: None, received=self._on_message)
         self._topic = topic
         self._connection = Connection(broker, callbacks, listen_to=[topic])
+        self._clock = ConnectionClock(LISTENER, lambda: self._connection.is_up)
 
     def start(self) -> None:
         self._thread.start()
         self._connection.start()
+        self._clock.start()
 
     def stop(self) -> None:
         self._connection.close()
+        self._clock.stop()
         self._inbox.close()
         self._thread.join()
 

@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 from intelligence import announce, worker_status
 from intelligence.broadcast import Broadcaster, Topics
 from intelligence.mqtt import Broker
+from intelligence.mqtt_clock import ANNOUNCER, ConnectionClock
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ class Presence:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._broadcaster = make_broadcaster(topic_port, speaks_for_worker=True, heard_offline=self._wake.set)
+        self._clock = ConnectionClock(ANNOUNCER, self._is_heard)
 
     def start(self) -> None:
         worker_status.worker_started()
         announce.install(self._broadcaster)
         if self._broadcaster is not None:
             self._broadcaster.start()
+            self._clock.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -41,11 +44,15 @@ class Presence:
         self._thread.join(HEARTBEAT_SECONDS)  # it may wait for a database that does not answer
         announce.install(None)
         if self._broadcaster is not None:
+            self._clock.stop()
             self._broadcaster.stop()
         try:
             worker_status.worker_stopped()
         except DatabaseError as error:
             logger.warning("The worker cannot say that it stops; it will be missed soon: %s", error)
+
+    def _is_heard(self) -> bool:
+        return self._broadcaster is not None and self._broadcaster.is_up
 
     def _run(self) -> None:
         while not self._is_stopping:

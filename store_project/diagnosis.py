@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,18 +15,22 @@ from django.core import checks
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from entities.models import ServiceConfig
+from entities.models import ServiceConfig, Tally
 from intelligence import capabilities, hints, worker_status
 from intelligence.models import EntityJob, ImageIntelligence, ModelVersion, TaskPause
 from intelligence.vocabulary import JobStatus, ProcessingStatus
 from intelligence.worker_status import Word
 from store_project import readiness
+from store_project.backup import making
 from store_project.config import ConfigError, MInsightConfig, load
 from store_project.keys import PRIVATE_KEY_NAME
+from store_project.worker_lock import WorkerLock
+from vectors import holder_of_folder
 
 CLOCKS_APART_SECONDS = 5.0
 WAITING_LONG = timedelta(minutes=15)
-MQTT_SECONDS = 2.0
+BACKUP_OLD = timedelta(days=7)
+BACKUP_REMEDY = "Run `manage.py backup DEST` by a timer, each night; DEST on another disk."
 PATIENCE_SECONDS = 15.0
 FAILED_COUNTED = 10_000
 
@@ -56,9 +59,13 @@ REMEDIES = {
     "one process: stop the other one. Vectors that are lost are made again: `manage.py vectors rebuild`.",
     "disk": "Free some space, or move the media to a larger disk (MEDIA_STORAGE_DIR).",
     "sweep": "See whether a worker and beat run: `manage.py serve`, or `celery worker` and `celery beat`.",
+    "mqtt": "Start the broker, or correct MQTT_BROKER, MQTT_PORT and the login. The announcer is a worker, "
+    "the listener `manage.py compute_listener`. Only its messages are missed meanwhile.",
 }
 OVERDUE_IS_NO_ERROR = {"never"}
 """Of an installation that has not been started yet."""
+NO_ERROR = {"mqtt"}
+"""Without these the store does all its work."""
 
 
 def examine() -> Iterator[Advice]:
@@ -67,9 +74,9 @@ def examine() -> Iterator[Advice]:
     found = readiness.look(seconds=PATIENCE_SECONDS)
     yield from _parts(found)
     yield from _folders()
-    yield from _mqtt()
+    yield from _processes()
     if found.parts["database"].is_well and found.parts["migrations"].is_well:
-        for examination in (_clock, _workers, _models, _queue, _pauses, _failed_jobs):
+        for examination in (_clock, _workers, _models, _queue, _pauses, _failed_jobs, _backup):
             try:
                 yield from examination()
             except DatabaseError as error:
@@ -103,7 +110,8 @@ def _parts(found: readiness.Readiness) -> Iterator[Advice]:
         if part.is_well:
             yield Advice(name, Level.OK, text)
         elif part.word != "unknown":  # that follows from the database, which is told
-            level = Level.WARNING if part.word in OVERDUE_IS_NO_ERROR else Level.WRONG
+            is_no_error = part.word in OVERDUE_IS_NO_ERROR or name in NO_ERROR
+            level = Level.WARNING if is_no_error else Level.WRONG
             yield Advice(name, level, text, REMEDIES[name])
 
 
@@ -135,21 +143,28 @@ def _key_files() -> list[Path]:
     return [keys / "secret_key", settings.PUBLIC_KEY_FILE.with_name(PRIVATE_KEY_NAME)]
 
 
-def _mqtt() -> Iterator[Advice]:
-    if not settings.MQTT_BROKER:
-        return
-    address = (settings.MQTT_BROKER, settings.MQTT_PORT)
-    try:
-        socket.create_connection(address, timeout=MQTT_SECONDS).close()
-    except OSError as error:
+def _processes() -> Iterator[Advice]:
+    """One has workers inside, and the same one has embedded vectors open."""
+    serving = WorkerLock(settings.CONFIG.cl_server_dir).holder()
+    embedded = None if settings.VECTORS.url else holder_of_folder(settings.VECTORS.path)
+    if serving and not settings.EMBEDDED_BROKER:
         yield Advice(
-            "mqtt",
-            Level.WARNING,
-            f"Nobody answers at {address[0]}:{address[1]}: {error}",
-            "Start the broker, or correct MQTT_BROKER and MQTT_PORT. Only its messages are missed meanwhile.",
+            "processes",
+            Level.WRONG,
+            f"Process {serving} was started as the whole store, and the settings name a broker.",
+            "Start it again: it still works without that broker, beside the workers that use it.",
+        )
+    elif serving and embedded and embedded != serving:
+        yield Advice(
+            "processes",
+            Level.WRONG,
+            f"Process {embedded} has the embedded vectors open, and `serve`, which needs them, is {serving}.",
+            f"Stop process {embedded}, or run a Qdrant server and set QDRANT_URL.",
         )
     else:
-        yield Advice("mqtt", Level.OK, f"somebody listens at {address[0]}:{address[1]}")
+        named = {"workers": serving, "embedded vectors": embedded}
+        held = [f"{what}: process {process}" for what, process in named.items() if process]
+        yield Advice("processes", Level.OK, ", ".join(held) or "none works on this folder alone")
 
 
 def _clock() -> Iterator[Advice]:
@@ -220,6 +235,19 @@ def _pauses() -> Iterator[Advice]:
             f"{pause.task_type} is paused since {pause.paused_at:%F %T} UTC{who}.",
             f"`manage.py intelligence resume {pause.task_type}` goes on.",
         )
+
+
+def _backup() -> Iterator[Advice]:
+    last = Tally.objects.filter(kind=making.KIND).values_list("updated_at", flat=True).first()
+    if last is None:
+        yield Advice("backup", Level.WARNING, "None has been made yet.", BACKUP_REMEDY)
+        return
+    age = timezone.now() - last
+    text = f"The last one ended {last:%F %T} UTC, {age.total_seconds() / 3600:.1f} hours ago."
+    if age > BACKUP_OLD:
+        yield Advice("backup", Level.WARNING, text, BACKUP_REMEDY)
+    else:
+        yield Advice("backup", Level.OK, text)
 
 
 def _failed_jobs() -> Iterator[Advice]:

@@ -21,6 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from entities import tallies
 from store_project import readiness, standing
+from store_project.backup import making
 from store_project.probes import Shared
 from store_project.standing import Standing, Tallied, Values
 
@@ -130,6 +131,13 @@ def _of_standing(found: Standing) -> Iterator[Metric]:
         yield _gauge(name, text, labels, values)
     for kind, count in COUNTS.items():
         yield from _counters(count, [each for each in found.tallies if each.kind == kind])
+    backups = [each.updated_at for each in found.tallies if each.kind == making.KIND]
+    yield _gauge(
+        "store_backup_timestamp_seconds",
+        "When the last backup has ended.",
+        (),
+        {(): max(backups)} if backups else {},
+    )
     yield _gauge(
         "store_sweep_timestamp_seconds",
         "When each sweep has last ended.",

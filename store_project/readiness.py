@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import shutil
+import socket
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -14,9 +16,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from entities.models import Tally
-from intelligence import hints
+from intelligence import hints, mqtt_clock
 from store_project import broker
 from store_project.broker import BrokerAwayError
+from store_project.config import ConfigError, MInsightConfig, load
 from store_project.probes import Finding, Probe, ask_all, unwell, well
 from vectors import VectorsInUseError, VectorStoreError, require_answer
 
@@ -24,6 +27,7 @@ DEADLINE_SECONDS = 1.8
 SWEEP = "intelligence.tasks.sweep_images"
 SWEEP_OVERDUE_SECONDS = 300.0
 """It is due once a minute."""
+MQTT_SECONDS = 1.0
 NEEDED = frozenset({"database", "migrations"})
 """Without these nothing is answered. Without the others media are stored and shown, and the rest follows."""
 
@@ -106,10 +110,42 @@ def look_at_sweep() -> Finding:
         return unwell("unknown", str(error))
     if row is None:
         return unwell("never", "No worker has looked for images without their results yet.")
-    age = max(0.0, (timezone.now() - row.updated_at).total_seconds())
+    age = _seconds_since(row.updated_at)
     if age > SWEEP_OVERDUE_SECONDS:
         return unwell("overdue", f"Last run {row.updated_at:%F %T} UTC.", age_seconds=age)
     return well(age_seconds=age)
+
+
+def look_at_mqtt() -> Finding:
+    """Whether somebody is there, and then whether those who need it are connected, as they note down."""
+    if not settings.MQTT_BROKER:
+        return well("off")
+    address = (settings.MQTT_BROKER, settings.MQTT_PORT)
+    try:
+        socket.create_connection(address, timeout=MQTT_SECONDS).close()
+    except OSError as error:
+        return unwell("away", f"Nobody answers at {address[0]}:{address[1]}: {error}")
+    try:
+        return _of_connections(mqtt_clock.last_noted())
+    except (ConfigError, DatabaseError) as error:
+        return unwell("unknown", str(error))
+
+
+def _of_connections(noted: dict[str, datetime]) -> Finding:
+    needed = [mqtt_clock.ANNOUNCER]
+    if load(MInsightConfig).compute_service_url:
+        needed.append(mqtt_clock.LISTENER)
+    if missing := [name for name in needed if name not in noted]:
+        return unwell("never", f"Has not been connected yet: {', '.join(missing)}.")
+    first = min(needed, key=lambda name: noted[name])
+    age = _seconds_since(noted[first])
+    if age > mqtt_clock.SILENT_SECONDS:
+        return unwell("silent", f"The {first} was connected last {noted[first]:%F %T} UTC.", age_seconds=age)
+    return well(detail=f"connected: {', '.join(needed)}", age_seconds=age)
+
+
+def _seconds_since(moment: datetime) -> float:
+    return max(0.0, (timezone.now() - moment).total_seconds())
 
 
 @functools.cache
@@ -131,5 +167,6 @@ PROBES = {
         "vectors": look_at_vectors,
         "disk": look_at_disk,
         "sweep": look_at_sweep,
+        "mqtt": look_at_mqtt,
     }.items()
 }

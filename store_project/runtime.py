@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,30 +27,6 @@ logger = logging.getLogger(__name__)
 
 INFERENCE_THREADS = max(1, (os.cpu_count() or 1))
 OTHER_THREADS = 2
-
-
-class WorkerLock:
-    """Held by the one process of a data folder that has workers inside; free again when it dies."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "worker.lock"
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 class WorkerThread(threading.Thread):

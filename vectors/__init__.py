@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vectors.collections import COLLECTIONS, VectorKind
+from vectors.engines.folder import holder_of_folder
 from vectors.errors import (
     DimensionMismatchError,
     InvalidPayloadError,
@@ -70,5 +71,6 @@ __all__ = [
     "get_clip_store",
     "get_dino_store",
     "get_face_store",
+    "holder_of_folder",
     "require_answer",
 ]

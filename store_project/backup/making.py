@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from store_project.backup.databases import BackupError, Snapshot
 from store_project.backup.files import FileFacts, FileIndex, copy_whole, facts_of
 
 FORMAT = 1
+KIND = "backup"
+"""Of the tally by which it is known when the last one ended."""
 UNFINISHED = ".unfinished-"
 MANIFEST = "manifest.json"
 LIST = "files.jsonl"
@@ -55,6 +59,7 @@ def make(destination: Path, *, with_vectors: Callable[[Path], None] | None, prog
     if with_vectors is not None:
         with_vectors(folder / "vectors")
     _write_manifest(folder, made)
+    _sync(folder)
     folder.rename(made.snapshot)
     sync_folder(snapshots)
     return made
@@ -115,10 +120,21 @@ def _write_manifest(folder: Path, made: Made) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
+def _sync(folder: Path) -> None:
+    """All of it lies on the disk before its name says that it is whole."""
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
 @contextmanager
 def _index(destination: Path) -> Iterator[FileIndex]:
-    index = FileIndex(destination / "files.db")
     try:
-        yield index
-    finally:
-        index.close()
+        with closing(FileIndex(destination / "files.db")) as index:
+            yield index
+    except sqlite3.Error as error:
+        raise BackupError(f"The list of files cannot be kept: {error}") from error

@@ -17,7 +17,7 @@ from store_project.backup import databases
 from store_project.backup.databases import BackupError
 from store_project.backup.files import copy_whole, facts_of
 from store_project.backup.making import FORMAT, LIST, MANIFEST, UNFINISHED, Progress
-from store_project.runtime import WorkerLock
+from store_project.worker_lock import WorkerLock
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +20,7 @@ import httpx
 import psycopg
 import pytest
 
+from store_project.config import BASE_DIR
 from tests.deployment import free_port, own_database
 from tests.pictures import jpeg
 from tests.processes import Manage, wait_until
@@ -210,6 +215,46 @@ def test_a_file_that_was_lost_before_is_told_of(store: Manage, tmp_path: Path) -
     shutil.rmtree(tmp_path / "backup")
     told = store("backup", str(tmp_path / "backup"), **FAKE)
     assert (told.returncode, lost.name in told.stderr) == (1, True)
+
+
+# --- A full disk ------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_at_any_moment_leaves_no_half_backup(store: Manage, tmp_path: Path) -> None:
+    [before] = (tmp_path / "backup" / "snapshots").iterdir()
+    for seed in range(10, 13):
+        (tmp_path / "photos" / f"{seed}.jpg").write_bytes(jpeg(seed))
+    assert store("ingest", str(tmp_path / "photos"), **FAKE).returncode == 0
+    *failed, done = _attempts(store, tmp_path / "backup")
+    assert len(failed) > 10
+    for attempt in failed:
+        assert (attempt["code"], attempt["newest"], attempt["wrong"]) == (2, before.name, [])
+        assert attempt["told"].startswith("There is no backup: ")
+    assert len({_without_names(attempt["told"]) for attempt in failed}) > 1, "at several moments"
+    assert (done["code"], done["wrong"]) == (0, [])
+    assert done["newest"] > before.name
+
+
+def _attempts(store: Manage, destination: Path) -> list[Any]:
+    """In a mount namespace of their own."""
+    unshare = str(shutil.which("unshare"))
+    program = [sys.executable, "-m", "tests.end_to_end.filling_disk", str(destination)]
+    env = {"CL_SERVER_DIR": str(store.server_dir), "DJANGO_SETTINGS_MODULE": "store_project.settings"}
+    done = subprocess.run(
+        [unshare, "--map-root-user", "--mount", *program],
+        cwd=BASE_DIR,
+        env={**os.environ, **env, **FAKE, "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ENDED:")]
+    return [json.loads(line.removeprefix("ENDED:")) for line in lines]
+
+
+def _without_names(told: str) -> str:
+    return re.sub(r"'[^']*'", "", told)
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def test_it_works(store: Composed) -> None:
         wait_until(lambda of=name: store.is_healthy(of), seconds=60)  # type: ignore[misc]
     with httpx.Client(base_url=f"http://127.0.0.1:{store.port}", timeout=30) as http:
         _look_at_a_photo(http)
+        wait_until(lambda: http.get("/readyz").json()["parts"]["mqtt"]["word"] == "ok", seconds=30)
         ready = http.get("/readyz").json()
         assert {name for name, part in ready["parts"].items() if not part["is_well"]} <= {"sweep"}
         assert ready["parts"]["broker"]["word"] == ready["parts"]["vectors"]["word"] == "ok"

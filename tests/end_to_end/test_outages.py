@@ -134,9 +134,12 @@ def test_it_works(stage: Stage) -> None:
 
 
 def _mqtt_goes(stage: Stage) -> None:
+    wait_until(lambda: stage.says("mqtt", "ok"), seconds=30)
     stage.services["mqtt"].kill()
+    wait_until(lambda: stage.says("mqtt", "away"), seconds=10)
     stage.goes_on(20)
     stage.services["mqtt"].start()
+    wait_until(lambda: stage.says("mqtt", "ok"), seconds=60)
     assert (stage.load.refused, stage.ready()[0]) == ([], 200)
 
 

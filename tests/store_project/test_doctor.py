@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from entities.models import Entity, ServiceConfig
+from entities import tallies
+from entities.models import Entity, ServiceConfig, Tally
 from intelligence import pauses, worker_status
 from intelligence.models import EntityJob, ImageIntelligence
 from intelligence.vocabulary import JobStatus, TaskType
 from store_project.diagnosis import Advice, Level, examine
+from store_project.worker_lock import WorkerLock
 from tests.factories import make_photo
 from tests.processes import Manage
 
@@ -78,6 +84,71 @@ def test_a_key_that_others_may_read(manage: Manage) -> None:
     assert f"chmod 600 {key}" in done.stdout
 
 
+# --- Who works on the folder ---
+
+
+def lock_of(manage: Manage) -> WorkerLock:
+    lock = WorkerLock(manage.server_dir)
+    assert lock.acquire()
+    return lock
+
+
+def test_the_process_that_is_the_whole_store_is_named(manage: Manage) -> None:
+    assert manage("migrate").returncode == 0
+    assert "none works on this folder alone" in manage("doctor").stdout
+    lock = lock_of(manage)
+    try:
+        done = manage("doctor", "--json")
+        told = by_subject(done.stdout)["processes"]
+        assert (done.returncode, told["level"]) == (0, "ok")
+        assert told["text"] == f"workers: process {os.getpid()}"
+    finally:
+        lock.release()
+    assert "none works on this folder alone" in manage("doctor").stdout
+
+
+def test_a_second_process_with_the_embedded_vectors(manage: Manage) -> None:
+    assert manage("migrate").returncode == 0
+    lock = lock_of(manage)
+    program = (
+        "import sys; from pathlib import Path; from vectors.engines.folder import VectorFolder; "
+        "held = VectorFolder(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(manage.server_dir / "vectors")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            done = manage("doctor", "--json")
+        finally:
+            other.communicate()
+            lock.release()
+    told = by_subject(done.stdout)["processes"]
+    assert (done.returncode, told["level"]) == (1, "wrong")
+    assert f"Process {other.pid} has the embedded vectors open" in told["text"]
+    assert str(os.getpid()) in told["text"]
+    assert f"Stop process {other.pid}" in told["remedy"]
+
+
+def test_a_store_in_one_process_beside_a_broker(manage: Manage) -> None:
+    assert manage("migrate").returncode == 0
+    lock = lock_of(manage)
+    try:
+        done = manage("doctor", "--json", CELERY_BROKER_URL=NOWHERE["CELERY_BROKER_URL"])
+    finally:
+        lock.release()
+    told = by_subject(done.stdout)["processes"]
+    assert told["level"] == "wrong"
+    assert "Start it again" in told["remedy"]
+
+
+def test_a_backup_is_looked_for(manage: Manage, tmp_path: Path) -> None:
+    assert manage("migrate").returncode == 0
+    assert "warning  backup       None has been made yet." in manage("doctor").stdout
+    assert manage("backup", str(tmp_path / "backup")).returncode == 0
+    assert "ok       backup       The last one ended " in manage("doctor").stdout
+
+
 # --- What only the tables tell ---
 
 
@@ -127,3 +198,14 @@ def test_what_waits_for_long(found: Any) -> None:
     assert found("queue")[0].level is Level.OK
     ImageIntelligence.objects.update(updated_at=timezone.now() - timedelta(hours=2))
     assert found("queue")[0].level is Level.WARNING
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backup_that_is_old(found: Any) -> None:
+    tallies.add_now("backup", "ended")
+    assert found("backup")[0].level is Level.OK
+    Tally.objects.filter(kind="backup").update(updated_at=timezone.now() - timedelta(days=8))
+    (old,) = found("backup")
+    assert old.level is Level.WARNING
+    assert "192.0 hours ago" in old.text
+    assert "manage.py backup" in old.remedy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from django.utils import timezone
 from entities import tallies
 from entities.guest_mode import set_guest_mode
 from entities.models import Tally
-from intelligence import tasks
+from intelligence import mqtt_clock, tasks
 from store_project import readiness
 from store_project.probes import Finding, Probe, ask_all, unwell, well
 from tests.tokens import bearer, nobody
@@ -50,10 +51,11 @@ def test_it_works() -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
     assert answer.headers["Cache-Control"] == "no-store"
     told = answer.json()["parts"]
-    assert set(told) == {"database", "migrations", "broker", "vectors", "disk", "sweep"}
+    assert set(told) == {"database", "migrations", "broker", "vectors", "disk", "sweep", "mqtt"}
     assert {name for name, part in told.items() if part["needed"]} == {"database", "migrations"}
     assert all(part["is_well"] and part["age_seconds"] < 5 for part in told.values())
     assert {told["broker"]["word"], told["vectors"]["word"]} == {"embedded"}
+    assert told["mqtt"]["word"] == "off"
 
 
 @pytest.mark.parametrize("caller", [nobody(), bearer("x.y.z")], ids=["nobody", "a broken token"])
@@ -115,6 +117,59 @@ def test_every_sweep_that_ends_is_noted(task: str, found: int | None, counted: l
     name = f"intelligence.tasks.{task}"
     task_success.send(sender=vars(tasks)[task], result=found)
     assert list(Tally.objects.filter(kind="sweep", subject=name).values_list("number", "amount")) == counted
+
+
+# --- MQTT: somebody is there, and those who need it are connected ---
+
+
+@pytest.fixture
+def mqtt_port() -> Iterator[int]:
+    """Somebody takes connections there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        with override_settings(MQTT_BROKER="127.0.0.1", MQTT_PORT=port):
+            yield port
+
+
+def connected(name: str, *, ago: timedelta = timedelta(0)) -> None:
+    tallies.add_now(mqtt_clock.KIND, name)
+    Tally.objects.filter(subject=name).update(updated_at=timezone.now() - ago)
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_mqtt_is_well_while_its_announcer_is_connected(mqtt_port: int) -> None:
+    assert (parts()["mqtt"]["word"], parts()["mqtt"]["age_seconds"]) == ("never", None)
+    connected("announcer", ago=timedelta(seconds=20))
+    found = readiness.look_at_mqtt()
+    assert (found.word, found.is_well, found.detail) == ("ok", True, "connected: announcer")
+    assert 20 <= (found.age_seconds or 0) < 30
+    connected("announcer", ago=timedelta(minutes=2))
+    found = readiness.look_at_mqtt()
+    assert (found.word, found.is_well) == ("silent", False)
+    assert "The announcer" in found.detail
+    assert 120 <= (found.age_seconds or 0) < 130
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_a_compute_service_needs_its_listener_too(mqtt_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPUTE_SERVICE_URL", "http://compute:8002")
+    connected("announcer")
+    found = readiness.look_at_mqtt()
+    assert (found.word, found.detail) == ("never", "Has not been connected yet: listener.")
+    connected("listener", ago=timedelta(minutes=2))
+    assert "The listener" in readiness.look_at_mqtt().detail
+    connected("listener")
+    assert readiness.look_at_mqtt().is_well
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_an_mqtt_broker_that_is_away_closes_nothing() -> None:
+    connected("announcer")
+    with override_settings(MQTT_BROKER="127.0.0.1", MQTT_PORT=1):
+        answer = nobody().get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    told = answer.json()["parts"]["mqtt"]
+    assert (told["word"], told["is_well"], told["needed"]) == ("away", False, False)
 
 
 # --- In bounded time, whatever hangs ---

@@ -145,6 +145,12 @@ def test_what_all_processes_have_counted() -> None:
     at = of(found, "store_sweep_timestamp_seconds", sweep="intelligence.tasks.sweep_images") or 0
     assert abs(at - time.time()) < 10
     assert of(found, "store_part_up", part="sweep") == 1
+    assert of(found, "store_backup_timestamp_seconds") is None
+
+
+def test_when_the_last_backup_has_ended() -> None:
+    tallies.add_now("backup", "ended")
+    assert abs((of(scraped(), "store_backup_timestamp_seconds") or 0) - time.time()) < 10
 
 
 def test_a_part_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

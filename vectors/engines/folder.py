@@ -142,6 +142,20 @@ def _locked(path: Path) -> IO[str]:
     return file
 
 
+def holder_of_folder(path: Path) -> str | None:
+    """The id of the process that has it open; None where nobody has. For a moment nobody else can open it."""
+    try:
+        file = (path / LOCK).open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "unknown"
+    return None
+
+
 def in_use(path: Path, holder: str) -> VectorsInUseError:
     return VectorsInUseError(
         f"The vectors in {path} are in use by another process (id {holder}). Embedded vectors serve one "

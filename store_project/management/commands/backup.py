@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from tqdm import tqdm
 
+from entities import tallies
 from intelligence import errands
 from intelligence.errand_notes import ErrandError
 from store_project.backup import making
@@ -44,17 +46,25 @@ class Command(BaseCommand):
                     with_vectors=_copy_vectors if with_vectors else None,
                     progress=partial(_tell, bar),
                 )
-            except (BackupError, ErrandError, OSError) as error:
+            except (BackupError, DatabaseError, ErrandError, OSError) as error:
                 raise CommandError(f"There is no backup: {error}", returncode=FAILED) from error
         self.stdout.write(
             f"{made.snapshot}: {made.files} files, of which {made.copied} are new ({made.copied_bytes} bytes)"
         )
+        self._note()
         if made.missing:
             first = ", ".join(made.missing[:10])
             message = (
                 f"{len(made.missing)} files were missing or altered: {first}. Run manage.py audit --deep."
             )
             raise CommandError(message, returncode=NOT_WHOLE)
+
+    def _note(self) -> None:
+        """For `doctor` and the metrics; the backup is as good without."""
+        try:
+            tallies.add_now(making.KIND, "ended")
+        except DatabaseError as error:
+            self.stderr.write(f"That it was made could not be noted in the database: {error}")
 
 
 def _copy_vectors(folder: Path) -> None:

@@ -17,9 +17,10 @@ from store_project.diagnosis import Advice, Level, examine
 class Command(BaseCommand):
     help = (
         "Looks at everything the store depends on: settings, database, migrations, broker, workers, vectors, "
-        "models, disk, folders and keys, clocks, MQTT, pauses, what waits and what has failed. Says for each "
-        "what is wrong and what to do. Changes nothing. Exit code 0 if nothing is wrong (warnings allowed), "
-        "1 if something is, 2 if the settings cannot even be read."
+        "models, disk, folders and keys, clocks, MQTT, pauses, what waits, what has failed, who else works "
+        "on the folder, and the last backup. Says for each what is wrong and what to do. Changes nothing. "
+        "Exit code 0 if nothing is wrong (warnings allowed), 1 if something is, 2 if the settings cannot be "
+        "read."
     )
     requires_system_checks = []  # they are told with the rest
 

@@ -22,6 +22,7 @@ from entities.errors import InvalidHierarchyError
 from entities.ingest import Ingested, Ingester, Outcome, find_files
 from entities.storage import EntityStorageService
 from intelligence.progress import Progress, progress_of_images
+from store_project.worker_lock import WorkerLock
 
 POLL_SECONDS = 0.25
 DEFAULT_WORKERS = 2
@@ -125,7 +126,7 @@ def _show(bar: Any, progress: Progress) -> None:
 @contextmanager
 def worker_unless_running() -> Iterator[None]:
     """Works in this process where nobody else does: `serve`, or workers of a broker, may be at it already."""
-    from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415  (only who waits needs it)
+    from store_project.runtime import EmbeddedRuntime  # noqa: PLC0415  (only who waits needs it)
 
     lock = WorkerLock(settings.CONFIG.cl_server_dir)
     if not settings.EMBEDDED_BROKER or not lock.acquire():

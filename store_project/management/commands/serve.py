@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from entities import tallies
 from store_project import accounts, memory
 from store_project.web import make_server
+from store_project.worker_lock import WorkerLock
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Command(BaseCommand):
 
     def _make_runtime(self, grace: float, port: int) -> Any:
         # Here, so that a web process without a worker never imports the compute side.
-        from store_project.runtime import EmbeddedRuntime, WorkerLock  # noqa: PLC0415
+        from store_project.runtime import EmbeddedRuntime  # noqa: PLC0415
 
         self._lock = WorkerLock(settings.CONFIG.cl_server_dir)
         if not self._lock.acquire():
