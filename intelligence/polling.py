@@ -1,23 +1,30 @@
 """What makes true what a compute service's events make fast: it is asked about its jobs until they end.
 
-A failed job sends no event, and any event may be lost.
+A failed job sends no event, and any event may be lost. Whoever takes a job asks about it at once: with a
+message for each question they would pile up faster than busy workers answer them.
 """
 
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 from django.utils import timezone
 
-from intelligence import hints
+from intelligence import setbacks
 from intelligence.compute.base import ComputeClient
 from intelligence.models import EntityJob
 from intelligence.vocabulary import JobStatus
 
-BATCH_SIZE = 100
+MOST_AT_ONCE = 100
+TOGETHER = 8
+"""Results that share the price of a transaction."""
+LONGEST_SECONDS = 4.0
+"""Of one round: what is due still, the next one asks for."""
 SHORTEST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(seconds=60)
 PART_OF_AGE = 4
@@ -27,6 +34,7 @@ PART_OF_AGE = 4
 @dataclass(frozen=True)
 class JobPoller:
     client: ComputeClient
+    finish_jobs: Callable[[Sequence[str]], None]
 
     def poll(self) -> int:
         """Asks for the jobs that are due, those due longest first; answers how many. Safe to run at once:
@@ -34,10 +42,34 @@ class JobPoller:
         """
         if self.client.runs_here:
             return 0
-        due = [job for job in _due_jobs() if _take(job)]
-        for job in due:  # one by one: each asks the service, which may be slow
-            hints.finish_jobs([job.job_id or ""])
-        return len(due)
+        asked = 0
+        for job_ids in _taken():
+            self._finish(job_ids)
+            asked += len(job_ids)
+        return asked
+
+    def _finish(self, job_ids: Sequence[str]) -> None:
+        """What may pass is tried again when the job is due again."""
+        try:
+            self.finish_jobs(job_ids)
+        except Exception as error:  # noqa: BLE001  (the job is told, and fails by it)
+            if len(job_ids) > 1:  # it may be the fault of one
+                for job_id in job_ids:
+                    self._finish([job_id])
+            elif isinstance(error, setbacks.PASSING):
+                setbacks.note(job_ids, error)
+            else:
+                setbacks.give_up(job_ids, error)
+
+
+def _taken() -> Iterator[list[str]]:
+    until = time.monotonic() + LONGEST_SECONDS
+    due = _due_jobs()
+    for start in range(0, len(due), TOGETHER):
+        if time.monotonic() > until:
+            return
+        if taken := [job.job_id or "" for job in due[start : start + TOGETHER] if _take(job)]:
+            yield taken
 
 
 def _due_jobs() -> list[EntityJob]:
@@ -49,7 +81,7 @@ def _due_jobs() -> list[EntityJob]:
         job_id__isnull=False,
         updated_at__lte=now - SHORTEST_WAIT,
     )
-    return list(handed_in.order_by(F("not_before").asc(nulls_first=True), "pk")[:BATCH_SIZE])
+    return list(handed_in.order_by(F("not_before").asc(nulls_first=True), "pk")[:MOST_AT_ONCE])
 
 
 def _take(job: EntityJob) -> bool:

@@ -82,20 +82,21 @@ class IntelligenceProcessingService:
             TaskType.FACE_EMBEDDING: FaceEmbeddingApplier(face),
         }
         processor = MInsightProcessor(forgetter)
+        callbacks = JobCallbackHandler(
+            client,
+            jobs,
+            appliers,
+            deadline=timedelta(seconds=settings.COMPUTE_JOB_DEADLINE_SECONDS),
+            queue_deadline=timedelta(seconds=settings.COMPUTE_QUEUE_DEADLINE_SECONDS),
+            delete_ended=settings.COMPUTE_DELETE_ENDED_JOBS,
+        )
         return cls(
             client=client,
             processor=processor,
             jobs=jobs,
-            callbacks=JobCallbackHandler(
-                client,
-                jobs,
-                appliers,
-                deadline=timedelta(seconds=settings.COMPUTE_JOB_DEADLINE_SECONDS),
-                queue_deadline=timedelta(seconds=settings.COMPUTE_QUEUE_DEADLINE_SECONDS),
-                delete_ended=settings.COMPUTE_DELETE_ENDED_JOBS,
-            ),
+            callbacks=callbacks,
             sweeper=Sweeper(client, jobs, processor, reembedding),
-            poller=JobPoller(client),
+            poller=JobPoller(client, callbacks.finish_jobs),
             upkeep=Upkeep(clip, dino, face, DuplicateKeeper(dino)),
             reembedding=reembedding,
             audit=VectorAudit(models),

@@ -31,7 +31,7 @@ QUEUES = ("reconcile", "submit", "inference", "callbacks", "recognition", "queri
 NIGHTLY = crontab(hour="3", minute="30")
 
 # Every event has a sweep here: the event makes it fast, the sweep makes it true.
-BEAT_SCHEDULE = {
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "read history that no event announced": {"task": "intelligence.tasks.reconcile", "schedule": 5.0},
     "hand out pending work": {"task": "intelligence.tasks.dispatch", "schedule": 5.0},
     "ask again for jobs that fell silent": {"task": "intelligence.tasks.sweep_jobs", "schedule": 30.0},
@@ -61,6 +61,12 @@ BEAT_SCHEDULE = {
     "clear the spool of forgotten jobs": {"task": "intelligence.tasks.purge_spool", "schedule": 600.0},
 }
 
+
+EXPIRES_SECONDS = 600
+"""What is asked for every few seconds would pile up while no worker lives. Long enough for unequal clocks."""
+
+for entry in BEAT_SCHEDULE.values():
+    entry["options"] = {} if isinstance(entry["schedule"], crontab) else {"expires": EXPIRES_SECONDS}
 
 TASKS_PER_CONNECTION = 10_000
 

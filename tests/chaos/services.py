@@ -22,6 +22,8 @@ FAULTS: dict[str, Fault] = {
     "cut short": cut_short,
 }
 HANDED_IN = "SELECT job_id FROM intelligence_entityjob WHERE job_id IS NOT NULL"
+FAULTS_IN_A_ROW = (1, 1, 1, 1, 1, 1, 1, 1, 1, 6)
+"""Of one kind of request. The client repeats itself over a few; after more it leaves the service alone."""
 RESTART_SHARE = 0.004
 """Of its turns: a job that was forgotten is handed in again only after five seconds, or thirty."""
 
@@ -48,13 +50,16 @@ class Service(Actor):
         if self.random.random() < RESTART_SHARE:
             self._service.restart()
             self.counts["service restarted"] += 1
-        if self.random.random() < 0.2:
+        method = self.random.choice(["GET", "POST", "DELETE"])
+        if not self._service.is_about_to_misbehave(method):
             what = self.random.choice(sorted(FAULTS))
-            self._service.misbehave(self.random.choice(["GET", "POST", "DELETE"]), "/jobs", FAULTS[what])
-            self.counts[what] += 1
+            times = self.random.choice(FAULTS_IN_A_ROW)
+            self._service.misbehave(method, "/jobs", FAULTS[what], times=times)
+            self.counts[what] += times
 
     def recover(self) -> None:
         self.is_in_bad_shape = False
+        self._service.behave()
 
     def _hear(self, event: Event) -> None:
         """An event may be lost, or come twice."""

@@ -79,6 +79,14 @@ class ComputeService:
         """At the next requests whose path the pattern fits."""
         self._faults += [(method, re.compile(path), fault)] * times
 
+    def is_about_to_misbehave(self, method: str) -> bool:
+        with self._lock:
+            return any(of_method == method for of_method, _, _ in self._faults)
+
+    def behave(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
     def restart(self) -> None:
         """It comes back without its jobs."""
         self.jobs.clear()

@@ -27,3 +27,10 @@ def test_everything_ends_right_whatever_happens_on_the_way() -> None:
     told = chaos("--minutes", "0.75", "--images", "300")
     assert "killed" in told
     assert "lost" in told
+
+
+def test_with_a_compute_service_that_answers_500_forgets_and_hangs_up() -> None:
+    told = chaos("--compute", "remote", "--minutes", "0.5", "--images", "150", "--patience", "200")
+    assert "service restarted" in told
+    assert "events lost" in told
+    assert "killed" in told

@@ -4,17 +4,22 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
 from entities.storage import EntityStorageService
 from intelligence import hints
+from intelligence.compute import remote
 from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeComputeClient, FakeModels
+from intelligence.compute.remote import RemoteComputeClient
 from intelligence.processing import IntelligenceProcessingService
 from tests import qdrant_service
+from tests.contracts import compute_service
 from tests.intelligence.pipeline import Pipeline
+from tests.intelligence.remote_pipeline import RemotePipeline
 from vectors.engines.server import ServerEngine
 
 
@@ -26,6 +31,19 @@ def pipeline(data_dir: Path) -> Pipeline:
     client = FakeComputeClient(settings, FakeModels(settings, faces=2), started.extend)
     processing = IntelligenceProcessingService.of(client, EntityStorageService.from_settings())
     return Pipeline(processing, client, started)
+
+
+@pytest.fixture
+def remotely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemotePipeline]:
+    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(remote, "AWAY_SECONDS", 0.0)
+    kept: list[tuple[str, tuple[Any, ...]]] = []
+    monkeypatch.setattr(hints, "send", lambda task, *arguments, **_options: kept.append((task, arguments)))
+    with compute_service.serving(wants_login=True) as service:
+        client = RemoteComputeClient.create(service.settings(tmp_path), lambda _ids: None)
+        processing = IntelligenceProcessingService.of(client, EntityStorageService.from_settings())
+        yield RemotePipeline(service, client, processing, kept)
+        client.close()
 
 
 @pytest.fixture(autouse=True)
