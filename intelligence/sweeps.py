@@ -62,26 +62,13 @@ class Sweeper:
             elif job.updated_at <= oldest:
                 died.append(job)
         hints.finish_jobs(ended)
-        self._requeue(died)
+        self._start(runs.run_again(died, self.jobs.max_attempts))
 
     def _has_ended(self, job: EntityJob) -> bool:
         try:
             return self.client.get(job.job_id or "").state is not JobState.QUEUED
         except UnknownJobError:
             return True  # so far as it will ever be
-
-    def _requeue(self, died: Iterable[EntityJob]) -> None:
-        """A run that has died too often is the image's doing; it must not be tried for ever."""
-        again = []
-        for job in died:
-            if job.attempts >= self.jobs.max_attempts:
-                rows.fail_job(job, f"Given up: {job.attempts} runs ended without an answer.")
-                hints.finish_jobs([job.job_id or ""])  # nothing of it shall stay behind
-            elif EntityJob.objects.filter(pk=job.pk, status=JobStatus.IN_PROGRESS).update(
-                status=JobStatus.QUEUED, updated_at=timezone.now()
-            ):
-                again.append(job)
-        self._start(again)
 
     def _start(self, jobs: Iterable[EntityJob]) -> None:
         for job_ids in runs.together(jobs):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.conf import settings as django_settings
 from django.db import DatabaseError
 
 from intelligence import model_choices
@@ -47,6 +48,7 @@ def compute_settings(config: MInsightConfig) -> ComputeSettings:
         models_dir=config.models_root,
         read_chosen=partial(_read_chosen, _set_models(config)),
         idle_seconds=config.model_idle_seconds,
+        image_seconds=django_settings.CELERY_TASK_SOFT_TIME_LIMIT,
     )
 
 
@@ -111,6 +113,10 @@ def _client_of(backend: str, settings: ComputeSettings, start_jobs: StartJobs) -
         from intelligence.compute.fake import FakeComputeClient  # noqa: PLC0415  (only what is asked for)
 
         return FakeComputeClient.create(settings, start_jobs)
-    from intelligence.compute.local import LocalComputeClient  # noqa: PLC0415
+    if not django_settings.EMBEDDED_BROKER:  # a pool of Celery has processes of its own
+        from intelligence.compute.local import LocalComputeClient  # noqa: PLC0415
 
-    return LocalComputeClient.create(settings, start_jobs)
+        return LocalComputeClient.create(settings, start_jobs)
+    from intelligence.compute.isolation import IsolatedComputeClient  # noqa: PLC0415
+
+    return IsolatedComputeClient.create(settings, start_jobs)

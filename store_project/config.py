@@ -189,6 +189,7 @@ class MInsightConfig(BaseConfig):
     compute_service_models: str = Field(default="remote", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     compute_backend: Literal["local", "fake"] = "local"
     compute_threads: int = Field(default=1, ge=1, le=64)
+    inference_concurrency: int = Field(default=0, ge=0, le=256)
     model_idle_seconds: float = Field(default=300.0, gt=0)
     face_detection_model: str = ""
     face_embedding_model: str = ""

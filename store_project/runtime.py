@@ -25,8 +25,9 @@ from store_project.config import MInsightConfig, load
 
 logger = logging.getLogger(__name__)
 
-INFERENCE_THREADS = max(1, (os.cpu_count() or 1))
 OTHER_THREADS = 2
+BYTES_PER_LOOKER = 2 * 1024**3
+"""Models, and an image of the largest size that is looked at."""
 
 
 class WorkerThread(threading.Thread):
@@ -59,6 +60,13 @@ def _compute_listener() -> ComputeListener | None:
     return ComputeListener(broker)
 
 
+def inference_concurrency() -> int:
+    """As the configuration says, or as many as this machine can feed."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    fitting = min(os.cpu_count() or 1, memory // BYTES_PER_LOOKER)
+    return load(MInsightConfig).inference_concurrency or max(1, fitting)
+
+
 class EmbeddedRuntime:
     """Takes up what an earlier process left, then works until it is stopped."""
 
@@ -73,7 +81,7 @@ class EmbeddedRuntime:
         quick = [queue for queue in QUEUES if queue not in {"inference", "queries"}]
         self._workers = [
             WorkerThread(app, quick, OTHER_THREADS),
-            WorkerThread(inference, ["inference"], INFERENCE_THREADS),
+            WorkerThread(inference, ["inference"], inference_concurrency()),
             WorkerThread(queries, ["queries"], 1),
         ]
         self._listener = _compute_listener()

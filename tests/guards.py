@@ -76,8 +76,8 @@ GUARDS = [
     ),
     Guard(
         "attempts are capped",
-        "intelligence/sweeps.py",
-        "if job.attempts >= self.jobs.max_attempts:",
+        "intelligence/runs.py",
+        "if job.attempts >= max_attempts:",
         "if False:",
         f"{PIPELINE}::test_an_image_that_kills_its_worker_is_given_up",
     ),

@@ -14,3 +14,10 @@ def jpeg(seed: int = 0, *, size: tuple[int, int] = (64, 48)) -> bytes:
     buffer = io.BytesIO()
     noise.resize(size).save(buffer, "JPEG", comment=str(seed).encode())
     return buffer.getvalue()
+
+
+def painted(colour: str, *, size: tuple[int, int] = (64, 48)) -> bytes:
+    """The same colour all over, without loss."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()

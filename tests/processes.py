@@ -59,3 +59,24 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds} s"
         time.sleep(0.02)
+
+
+def children_of(pid: int) -> list[int]:
+    """Those that have not ended."""
+    stats = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [int(path.name) for path in stats if _parent_and_state(path) in {(pid, s) for s in "RSDT"}]
+
+
+def has_loaded(pid: int, library: str) -> bool:
+    try:
+        return library in Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _parent_and_state(process: Path) -> tuple[int, str]:
+    try:
+        state, parent, *_ = (process / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, "X"
+    return int(parent), state

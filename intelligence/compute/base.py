@@ -142,6 +142,15 @@ class ComputeUnavailableError(ComputeError):
     """Compute does not answer, or lets nobody in. That says nothing about the job: no attempt is counted."""
 
 
+class RunDiedError(ComputeError):
+    """What ran the jobs died at it, or was ended for taking too long. These have not ended, and may be run
+    again."""
+
+    def __init__(self, message: str, job_ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """A remote compute service, and who we are there. Without a name we come as a guest."""
@@ -189,6 +198,8 @@ class ComputeSettings:
     read_chosen: ReadChosen = tuple
     idle_seconds: float = 300.0
     """After so long without use a model's memory is given back."""
+    image_seconds: float = 300.0
+    """The longest that one image may take, where it is looked at in a process of its own."""
     service: ServiceSettings | None = None
 
 
@@ -229,7 +240,9 @@ class RunsJobs(Protocol):
     """The other half of a client whose jobs run on this installation's own workers: what a worker calls."""
 
     def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
-        """Runs those that still wait. Answers which have ended, now or before; forgotten ones have not."""
+        """Runs those that still wait. Answers which have ended, now or before; forgotten ones have not.
+        RunDiedError at the first image that was the end of whatever looked at it.
+        """
 
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:
         """Removes the jobs that nothing has touched for so long and nobody wants; answers how many."""

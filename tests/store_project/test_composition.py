@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from intelligence.compute.fake import FakeComputeClient
+from intelligence.compute.isolation import IsolatedComputeClient
 from intelligence.compute.remote import RemoteComputeClient
 from intelligence.vocabulary import TaskType
 from store_project.composition import compute_client
 from store_project.config import ConfigError
+from store_project.runtime import inference_concurrency
 
 SERVICE = {"COMPUTE_SERVICE_URL": "http://compute.example:8012/"}
 LOGIN = {
@@ -59,3 +63,23 @@ def test_a_missing_extra_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delitem(sys.modules, "intelligence.compute.remote")
     with pytest.raises(ConfigError, match="Install the extra `remote`"):
         made(**SERVICE)
+
+
+@pytest.mark.django_db
+def test_one_process_of_threads_looks_in_others(made: Any, settings: Settings) -> None:
+    """Workers of a broker are processes already."""
+    assert isinstance(made(), IsolatedComputeClient)
+    settings.EMBEDDED_BROKER = False
+    assert not isinstance(made(), IsolatedComputeClient)
+
+
+def test_as_many_at_once_as_the_machine_can_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 5 * 1024**3 // 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    for processors, expected in ((1, 1), (2, 2), (16, 2)):
+        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
+        assert inference_concurrency() == expected
+    pages["SC_PHYS_PAGES"] = 1000
+    assert inference_concurrency() == 1
+    monkeypatch.setenv("INFERENCE_CONCURRENCY", "7")
+    assert inference_concurrency() == 7

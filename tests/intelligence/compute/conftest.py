@@ -24,6 +24,15 @@ def portraits() -> dict[str, Path]:
     return found
 
 
+@pytest.fixture(scope="session")
+def model_files() -> dict[str, Path]:
+    """Real models, where there are some beside the repository."""
+    found = {path.stem: path for path in sorted((TESTDATA / "models").glob("*.onnx"))}
+    if not found:
+        pytest.skip("no test models: set STORE_TESTDATA to a folder that has models/*.onnx")
+    return found
+
+
 @pytest.fixture
 def compute_settings(tmp_path: Path) -> ComputeSettings:
     return ComputeSettings(spool=tmp_path / "spool")

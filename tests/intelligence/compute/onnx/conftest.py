@@ -7,7 +7,6 @@ import pytest
 
 from intelligence.compute.onnx.files import ModelFile
 from intelligence.compute.onnx.session import ModelSession, SessionSettings
-from tests.intelligence.compute.pictures import TESTDATA
 
 OpenModel = Callable[[Path], ModelSession]
 
@@ -23,12 +22,3 @@ def open_model() -> Iterator[OpenModel]:
     yield open_model
     for session in opened:
         session.close()
-
-
-@pytest.fixture(scope="session")
-def model_files() -> dict[str, Path]:
-    """Real models, where there are some beside the repository."""
-    found = {path.stem: path for path in sorted((TESTDATA / "models").glob("*.onnx"))}
-    if not found:
-        pytest.skip("no test models: set STORE_TESTDATA to a folder that has models/*.onnx")
-    return found

@@ -93,6 +93,44 @@ def write_token_tower(path: Path) -> Path:
     )
 
 
+def write_endless_tower(path: Path) -> Path:
+    """As DINOv2, with the mean colour for its answer; at a picture that is white all over it never comes to
+    one."""
+    number = TensorProto.FLOAT
+    again = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes_on"]),
+            helper.make_node("Identity", ["old"], ["new"]),
+        ],
+        "again",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("old", number, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("new", number, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["pixel_values"], ["colour"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMin", ["pixel_values"], ["darkest"], keepdims=0),
+        helper.make_node("Sub", ["darkest", "almost_white"], ["above"]),
+        helper.make_node("Relu", ["above"], ["only_above"]),
+        helper.make_node("Mul", ["only_above", "very_many"], ["turns"]),
+        helper.make_node("Cast", ["turns"], ["whole_turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["whole_turns", "", "colour"], ["pooler_output"], body=again),
+    ]
+    return save(
+        path,
+        nodes,
+        inputs={"pixel_values": (number, ("batch", 3, 224, 224))},
+        outputs={"pooler_output": (number, ("batch", 3))},
+        constants={"almost_white": np.array(2.2, np.float32), "very_many": np.array(1e18, np.float32)},
+    )
+
+
 def write_immich(folder: Path, *, context_length: int = 77, clean: str = "", **stated: object) -> Path:
     config = {"context_length": context_length, "tokenizer_kwargs": {"clean": clean} if clean else {}}
     write_json(folder / "config.json", embed_dim=512, text_cfg=config)

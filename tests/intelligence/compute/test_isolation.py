@@ -1,0 +1,298 @@
+"""An image that kills a process, or holds it, is the end of that process; of nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intelligence.compute.base import (
+    EMBED_FACES_WITH,
+    ChosenModel,
+    ComputeError,
+    ComputeSettings,
+    EmbeddingResult,
+    FaceDetectionResult,
+    JobState,
+    RunDiedError,
+)
+from intelligence.compute.isolation import IsolatedComputeClient
+from intelligence.compute.local import LocalComputeClient
+from intelligence.vocabulary import TaskType
+from store_project.config import BASE_DIR
+from tests.intelligence.compute.onnx.layouts import write_endless_tower, write_token_tower
+from tests.pictures import painted
+from tests.processes import children_of, has_loaded, wait_until
+
+CLIP, DINO = TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING
+
+Make = Callable[..., IsolatedComputeClient]
+
+
+@pytest.fixture
+def settings(compute_settings: ComputeSettings, tmp_path: Path) -> ComputeSettings:
+    write_endless_tower(tmp_path / "models" / "mean.onnx")
+    chosen = (ChosenModel(DINO, "mean"),)
+    return replace(compute_settings, models_dir=tmp_path / "models", read_chosen=lambda: chosen)
+
+
+@pytest.fixture
+def make(settings: ComputeSettings) -> Iterator[Make]:
+    made: list[IsolatedComputeClient] = []
+
+    def make(**changes: object) -> IsolatedComputeClient:
+        made.append(IsolatedComputeClient.create(replace(settings, **changes), lambda _ids: None))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+    wait_until(lambda: children_of(os.getpid()) == [])
+
+
+def a_picture(folder: Path, colour: str) -> Path:
+    path = folder / f"{colour}.png"
+    path.write_bytes(painted(colour))
+    return path
+
+
+def submitted(client: LocalComputeClient, image: Path) -> str:
+    return client.submit(DINO, image, {}, image.stem)
+
+
+@pytest.fixture
+def teal(tmp_path: Path) -> Path:
+    return a_picture(tmp_path, "teal")
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    return a_picture(tmp_path, "white")
+
+
+def process_of(client: IsolatedComputeClient) -> int:
+    (process,) = children_of(os.getpid())
+    return process
+
+
+@contextmanager
+def at_it(client: IsolatedComputeClient, job_id: str) -> Iterator[int]:
+    """The process that has begun with the job and will not come to an end; RunDiedError when it has."""
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(client.run, [job_id])
+        wait_until(lambda: any(has_loaded(pid, "onnxruntime") for pid in children_of(os.getpid())))
+        yield process_of(client)
+        run.result(timeout=30)
+
+
+# --- What it answers ---
+
+
+def test_results_are_those_of_the_same_models_in_this_process(
+    make: Make,
+    settings: ComputeSettings,
+    tmp_path: Path,
+    portraits: dict[str, Path],
+    model_files: dict[str, Path],
+) -> None:
+    for name in ("face_detection_yunet_dynamic", "mobilefacenet_foamliu_112x112"):
+        (tmp_path / "models" / f"{name}.onnx").symlink_to(model_files[name])
+    chosen = (
+        ChosenModel(DINO, "mean"),
+        ChosenModel(TaskType.FACE_DETECTION, "face_detection_yunet_dynamic"),
+        ChosenModel(TaskType.FACE_EMBEDDING, "mobilefacenet_foamliu_112x112"),
+    )
+    isolated = make(read_chosen=lambda: chosen)
+    here = LocalComputeClient.create(
+        replace(settings, spool=tmp_path / "here", read_chosen=lambda: chosen), print
+    )
+    faces_by = {EMBED_FACES_WITH: here.capabilities().models[TaskType.FACE_EMBEDDING].name}
+    assert isolated.capabilities() == here.capabilities()
+    for client in (isolated, here):
+        client.submit(TaskType.FACE_DETECTION, portraits["group_obama_biden"], faces_by, "faces")
+        client.submit(CLIP, portraits["group_obama_biden"], {}, "clip")
+        assert client.run(["faces", "clip"]) == ("faces", "clip")
+
+    one, two = (client.get("faces").result for client in (isolated, here))
+    assert isinstance(one, FaceDetectionResult)
+    assert isinstance(two, FaceDetectionResult)
+    assert len(one.faces) >= 2
+    assert [replace(face, embedding=None) for face in one.faces] == [
+        replace(face, embedding=None) for face in two.faces
+    ]
+    for face, same in zip(one.faces, two.faces, strict=True):
+        assert face.embedding is not None
+        assert same.embedding is not None
+        assert np.array_equal(face.embedding.vector, same.embedding.vector)
+
+
+def test_what_is_searched_for_becomes_the_same_vector(
+    make: Make, settings: ComputeSettings, teal: Path
+) -> None:
+    isolated, here = make(), LocalComputeClient.create(settings, print)
+    assert np.array_equal(isolated.embed_picture(DINO, teal).vector, here.embed_picture(DINO, teal).vector)
+    assert isolated.embed_picture(DINO, teal).model == here.capabilities().models[DINO].name
+    with pytest.raises(ComputeError, match="understands no text") as told:
+        isolated.embed_text("a cat")
+    assert told.value.permanent
+
+
+def test_each_answer_of_a_model_is_told(make: Make, teal: Path) -> None:
+    client = make()
+    told: list[tuple[TaskType, str]] = []
+    client.on_answer = lambda task, model, _seconds: told.append((task, model))
+    client.run([submitted(client, teal)])
+    assert told == [(DINO, client.capabilities().models[DINO].name)]
+
+
+def test_the_built_in_baseline_needs_no_process(make: Make, teal: Path) -> None:
+    client = make(read_chosen=tuple)
+    assert client.run([submitted(client, teal)]) == ("teal",)
+    assert client.embed_picture(DINO, teal).vector.shape == (384,)
+    assert children_of(os.getpid()) == []
+
+
+def test_other_models_are_chosen(make: Make, tmp_path: Path, teal: Path) -> None:
+    write_token_tower(tmp_path / "models" / "other.onnx")
+    chosen = [ChosenModel(DINO, "mean")]
+    client = make(read_chosen=lambda: tuple(chosen))
+    client.run([submitted(client, teal)])
+    chosen[:] = [ChosenModel(DINO, "other")]
+    client.look_again()
+    assert client.embed_picture(DINO, teal).model.startswith("other-")
+    client.submit(DINO, teal, {}, "again")
+    client.run(["again"])
+    result = client.get("again").result
+    assert isinstance(result, EmbeddingResult)
+    assert result.model.startswith("other-")
+
+
+def test_files_that_were_replaced_are_not_taken_for_those_before(
+    make: Make, tmp_path: Path, teal: Path
+) -> None:
+    client = make()
+    job_id = submitted(client, teal)
+    write_token_tower(tmp_path / "models" / "mean.onnx")
+    assert client.run([job_id]) == (job_id,)
+    assert "replaced while in use" in client.get(job_id).error
+
+
+# --- What it survives ---
+
+
+def test_an_image_that_takes_too_long(make: Make, endless: Path, teal: Path) -> None:
+    client = make(image_seconds=4.0)
+    with pytest.raises(RunDiedError, match="took longer than 4 seconds") as told:
+        client.run([submitted(client, endless)])
+    assert told.value.job_ids == ["white"]
+    assert not told.value.permanent
+    assert client.get("white").state is JobState.QUEUED
+    assert client.run([submitted(client, teal)]) == ("teal",)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "memory had run out")]
+)
+def test_a_process_that_dies(make: Make, endless: Path, teal: Path, number: int, words: str) -> None:
+    client = make()
+    with pytest.raises(RunDiedError, match=words), at_it(client, submitted(client, endless)) as process:
+        os.kill(process, number)
+    assert client.run([submitted(client, teal)]) == ("teal",)
+
+
+def test_whoever_searches_is_told(make: Make, endless: Path, teal: Path) -> None:
+    client = make(image_seconds=4.0)
+    with pytest.raises(RunDiedError, match="took longer"):
+        client.embed_picture(DINO, endless)
+    assert client.embed_picture(DINO, teal).vector.shape == (3,)
+
+
+def test_one_that_died_while_nobody_asked_it(make: Make, teal: Path, tmp_path: Path) -> None:
+    client = make()
+    client.run([submitted(client, teal)])
+    os.kill(process_of(client), signal.SIGKILL)
+    wait_until(lambda: children_of(os.getpid()) == [])
+    assert client.run([submitted(client, a_picture(tmp_path, "navy"))]) == ("navy",)
+
+
+def test_what_has_ended_before_the_end_counts(make: Make, endless: Path, teal: Path, tmp_path: Path) -> None:
+    client = make(image_seconds=4.0)
+    client.submit(CLIP, endless, {}, "clip")
+    with pytest.raises(RunDiedError) as told:
+        client.run(["clip", submitted(client, endless)])
+    assert told.value.job_ids == ["white"]
+    assert client.get("clip").state is JobState.COMPLETED
+
+
+# --- How it ends ---
+
+
+def test_it_ends_when_nobody_asks_for_long(make: Make, teal: Path, tmp_path: Path) -> None:
+    client = make(idle_seconds=0.2)
+    client.run([submitted(client, teal)])
+    wait_until(lambda: children_of(os.getpid()) == [])
+    assert client.run([submitted(client, a_picture(tmp_path, "navy"))]) == ("navy",)
+
+
+def test_one_process_serves_all_that_come_one_by_one(make: Make, tmp_path: Path) -> None:
+    client = make()
+    used = set()
+    for colour in ("teal", "navy", "olive"):
+        client.run([submitted(client, a_picture(tmp_path, colour))])
+        used.add(process_of(client))
+    assert len(used) == 1
+
+
+def test_it_heeds_no_signal_that_is_sent_to_all(make: Make, teal: Path) -> None:
+    """By a terminal or by whoever runs services: the store decides what is finished first."""
+    client = make()
+    client.run([submitted(client, teal)])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(process_of(client), number)
+    assert client.embed_picture(DINO, teal).vector.shape == (3,)
+    assert client.run([submitted(client, teal)]) == ("teal",)
+
+
+def test_it_dies_with_the_store(settings: ComputeSettings, endless: Path) -> None:
+    """Also while an image holds it, and when the store was killed."""
+    store = f"""
+import sys
+from pathlib import Path
+from intelligence.compute.base import ChosenModel, ComputeSettings
+from intelligence.compute.isolation import IsolatedComputeClient
+from intelligence.vocabulary import TaskType
+task = TaskType.DINO_EMBEDDING
+settings = ComputeSettings(
+    spool=Path({str(settings.spool)!r}),
+    models_dir=Path({str(settings.models_dir)!r}),
+    read_chosen=lambda: (ChosenModel(task, "mean"),),
+)
+client = IsolatedComputeClient.create(settings, print)
+client.run([client.submit(task, Path({str(endless)!r}), {{}}, "white")])
+"""
+    with subprocess.Popen([sys.executable, "-c", store], cwd=BASE_DIR) as process:
+        wait_until(lambda: any(has_loaded(pid, "onnxruntime") for pid in children_of(process.pid)))
+        (looking,) = children_of(process.pid)
+        process.kill()
+    wait_until(lambda: not Path(f"/proc/{looking}").exists(), seconds=10)
+
+
+def test_what_it_logs_is_the_stores_to_write(
+    make: Make, teal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    client = make()
+    client.run([submitted(client, teal)])
+    assert [record.name for record in caplog.records if "mean.onnx on CPU" in record.message] == [
+        "intelligence.compute.onnx.session"
+    ]
