@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -32,12 +32,18 @@ _FACES = "SELECT f.id FROM intelligence_face f JOIN gone ON f.entity_id = gone.i
 
 def shown_entities(ids: Collection[int]) -> set[int]:
     found = Entity.objects.live().filter(pk__in=ids)
-    return _outside_trash(found.values_list("pk", "parent_id"))
+    return below_no_trash(dict(found.values_list("pk", "parent_id")))
 
 
 def shown_faces(ids: Collection[int]) -> set[int]:
     found = Face.objects.filter(pk__in=ids, entity__is_deleted=False).order_by()
-    return _outside_trash(found.values_list("pk", "entity__parent_id"))
+    return below_no_trash(dict(found.values_list("pk", "entity__parent_id")))
+
+
+def below_no_trash(parents: Mapping[int, int | None]) -> set[int]:
+    """Of what lies in these collections, by its id, that which is in the trash with none of them."""
+    hidden = hierarchy.deleted_or_below_deleted(parents.values())
+    return {pk for pk, parent in parents.items() if parent not in hidden}
 
 
 def outside_trash(faces: QuerySet[Face]) -> QuerySet[Face]:
@@ -74,12 +80,6 @@ def entities_in_trash() -> frozenset[int]:
 def faces_in_trash() -> frozenset[int]:
     """At most TRASH_LIMIT of them."""
     return _ids_in_trash(_FACES)
-
-
-def _outside_trash(found: Iterable[tuple[int, int | None]]) -> set[int]:
-    parents = dict(found)
-    hidden = hierarchy.deleted_or_below_deleted(parents.values())
-    return {pk for pk, parent in parents.items() if parent not in hidden}
 
 
 def _ids_in_trash(selection: str) -> frozenset[int]:

@@ -122,6 +122,7 @@ class _Photo:
     faces: frozenset[int]
     taken: set[int]
     outcomes: list[Outcome] = field(default_factory=list)
+    _like: dict[int, list[tuple[int, float, float]]] = field(default_factory=dict)
 
     def give(self, seen: Seen, person: int | None, role: Role) -> None:
         if person is not None:
@@ -139,8 +140,15 @@ class _Photo:
                 speech = Speech.FOR if known.person == person else Speech.ANOTHER
             yield Evidence(face, similarity, needed, speech)
 
-    def like(self, seen: Seen) -> Iterator[tuple[int, float, float]]:
-        """Faces of other photos that are close enough, each with its cosine and the least that counted."""
+    def like(self, seen: Seen) -> list[tuple[int, float, float]]:
+        """Faces of other photos that are close enough, each with its cosine and the least that counted. No
+        decision about this photo changes that.
+        """
+        if seen.face not in self._like:
+            self._like[seen.face] = list(self._close_enough(seen))
+        return self._like[seen.face]
+
+    def _close_enough(self, seen: Seen) -> Iterator[tuple[int, float, float]]:
         for face, similarity in seen.neighbours:
             if similarity < self.rules.same_person_from:
                 return  # the closest come first

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from entities import locks
@@ -45,6 +46,42 @@ EVIDENCE_KEPT = 10
 """Of each face, the closest."""
 
 Neighbours = dict[int, list[tuple[int, float]]]
+
+# With bulk_update and bulk_create, putting the statements together takes longer than all searches.
+_GIVE = "UPDATE intelligence_face SET known_person_id = %s, assigned_by = %s, standing = %s WHERE id = %s"
+_NOTE = """
+INSERT INTO intelligence_facematch
+(face_id, matched_face_id, similarity, threshold, model, rule, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+class _Face(NamedTuple):
+    """What is read of a face. There are thirty of them for each that is looked at: too many for models."""
+
+    pk: int
+    photo: int
+    quality: float
+    person: int | None
+    standing: str | None
+    assigned_by: str | None
+    is_deleted: bool
+    parent: int | None
+
+    @property
+    def role(self) -> Role | None:
+        return None if self.standing is None else Role(self.standing)
+
+
+_COLUMNS = (
+    "pk",
+    "entity_id",
+    "quality",
+    "known_person_id",
+    "standing",
+    "assigned_by",
+    "entity__is_deleted",
+    "entity__parent_id",
+)
 
 
 @dataclass(frozen=True)
@@ -151,33 +188,40 @@ class _Batch:
         near = {face for each in neighbours.values() for face, _ in each}
         self.faces = _locked(near | neighbours.keys())
         self.looked_at = [face for pk, face in sorted(self.faces.items()) if pk in neighbours]
-        self.memory = _memory(self.faces, near)
+        self.memory = _memory(self.faces, near, self.looked_at, self.rules)
 
     def run(self) -> None:
         outcomes = self._decide()
         people = {number: _new_person() for number in sorted(_new(outcomes), reverse=True)}
-        now = timezone.now()
-        moved = set()
-        for outcome in outcomes:
-            face = self.faces[outcome.face]
-            person = people[outcome.person].pk if outcome.person in people else outcome.person
-            if person != face.known_person_id:
-                moved.add(face.entity_id)
-                face.assigned_by = None if person is None else Face.AssignedBy.AUTO
-                face.known_person_id = person
-            face.standing, face.recognised_with, face.recognised_at = outcome.role, self.model, now
-        changed = ("known_person", "assigned_by", "standing", "recognised_with", "recognised_at")
-        Face.objects.bulk_update([self.faces[outcome.face] for outcome in outcomes], changed)
+        given = {
+            outcome.face: people[outcome.person].pk if outcome.person in people else outcome.person
+            for outcome in outcomes
+        }
+        self._give(outcomes, given)
         _uncover(outcome.face for outcome in outcomes)
         self._write_evidence(outcomes)
         heard = heard_by(outcomes, self.memory) - {outcome.face for outcome in outcomes}
         Face.objects.filter(pk__in=heard).update(recognised_with=None)
-        marks.note(moved)
+        marks.note(self.faces[pk].photo for pk, person in given.items() if person != self.faces[pk].person)
+
+    def _give(self, outcomes: Sequence[Outcome], given: Mapping[int, int | None]) -> None:
+        looked_at = Face.objects.filter(pk__in=given)
+        looked_at.update(recognised_with=self.model, recognised_at=timezone.now())
+        changed = []
+        for outcome in outcomes:
+            face, person = self.faces[outcome.face], given[outcome.face]
+            by = face.assigned_by
+            if person != face.person:
+                by = None if person is None else Face.AssignedBy.AUTO.value
+            if (person, by, outcome.role) != (face.person, face.assigned_by, face.standing):
+                changed.append((person, by, outcome.role.value, face.pk))
+        with connection.cursor() as cursor:
+            cursor.executemany(_GIVE, changed)
 
     def _decide(self) -> list[Outcome]:
-        photos: dict[int, list[Face]] = defaultdict(list)
+        photos: dict[int, list[_Face]] = defaultdict(list)
         for face in self.looked_at:
-            photos[face.entity_id].append(face)
+            photos[face.photo].append(face)
         said_is, said_is_not = _said([face.pk for face in self.looked_at])
         taken = _taken_on(photos, but=[face.pk for face in self.looked_at])
         return [
@@ -192,13 +236,13 @@ class _Batch:
             )
         ]
 
-    def _seen(self, face: Face, said_is: dict[int, int], not_these: frozenset[int]) -> Seen:
+    def _seen(self, face: _Face, said_is: dict[int, int], not_these: frozenset[int]) -> Seen:
         return Seen(
             face.pk,
             face.quality,
             self.neighbours[face.pk],
-            person=said_is.get(face.pk, face.known_person_id),
-            role=None if face.standing is None else Role(face.standing),
+            person=said_is.get(face.pk, face.person),
+            role=face.role,
             is_fixed=face.pk in said_is or face.assigned_by == Face.AssignedBy.USER,
             not_these=not_these,
         )
@@ -206,48 +250,58 @@ class _Batch:
     def _write_evidence(self, outcomes: Sequence[Outcome]) -> None:
         looked_at = [outcome.face for outcome in outcomes]
         FaceMatch.objects.filter(face__in=looked_at, model=self.model).delete()
-        FaceMatch.objects.bulk_create(
-            FaceMatch(
-                face_id=outcome.face,
-                matched_face_id=each.face,
-                similarity=each.similarity,
-                threshold=each.needed,
-                model=self.model,
-                rule=each.speech,
-            )
-            for outcome in outcomes
-            for each in outcome.evidence[:EVIDENCE_KEPT]
-        )
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        found = [
+            (pk, each.face, each.similarity, each.needed, self.model, each.speech.value, now)
+            for pk, evidence in ((outcome.face, outcome.evidence) for outcome in outcomes)
+            for each in evidence[:EVIDENCE_KEPT]
+        ]
+        with connection.cursor() as cursor:
+            cursor.executemany(_NOTE, found)
 
 
-def _locked(face_ids: Collection[int]) -> dict[int, Face]:
+def _locked(face_ids: Collection[int]) -> dict[int, _Face]:
     """Those that are still there, and will be until this is committed."""
-    rows.lock_entities(Face.objects.filter(pk__in=face_ids).order_by().values_list("entity_id", flat=True))
-    return Face.objects.in_bulk(list(face_ids))
+    there = Face.objects.filter(pk__in=face_ids).order_by()
+    if connection.features.has_select_for_update:  # else nobody else writes anyway
+        rows.lock_entities(there.values_list("entity_id", flat=True))
+    return {row[0]: _Face(*row) for row in there.values_list(*_COLUMNS)}
 
 
-def _memory(faces: dict[int, Face], near: Collection[int]) -> Memory:
+def _memory(
+    faces: Mapping[int, _Face], near: Collection[int], looked_at: Collection[_Face], rules: Rules
+) -> Memory:
     """Faces in the trash, or below a collection that is there, do not speak."""
-    shown = visibility.shown_faces(near)
+    live = {pk: face.parent for pk, face in faces.items() if pk in near and not face.is_deleted}
+    shown = visibility.below_no_trash(live)
     known = {
-        pk: Known(
-            face.entity_id,
-            face.quality,
-            face.known_person_id,
-            None if face.standing is None else Role(face.standing),
-        )
+        pk: Known(face.photo, face.quality, face.person, face.role)
         for pk, face in faces.items()
         if pk in shown
     }
-    people = {each.person for each in known.values() if each.person is not None}
-    return Memory(known, _cores_of(people))
+    return Memory(known, _cores(known, {face.pk for face in looked_at}, rules))
 
 
-def _cores_of(people: Collection[int]) -> Counter[int]:
-    speaking = Face.objects.filter(
-        known_person__in=people, standing=Face.Standing.CORE, entity__is_deleted=False
+def _cores(known: Mapping[int, Known], looked_at: Collection[int], rules: Rules) -> Counter[int]:
+    """How many speak for each person. Only few are ever asked for: where those at hand are enough, whatever
+    becomes of the faces that are looked at, the others are not counted.
+    """
+    cores = Counter(each.person for each in known.values() if each.speaks and each.person is not None)
+    steady = Counter(
+        each.person
+        for pk, each in known.items()
+        if each.speaks and each.person is not None and pk not in looked_at
     )
-    return Counter(pk for pk in speaking.order_by().values_list("known_person_id", flat=True) if pk)
+    people = {each.person for each in known.values() if each.person is not None}
+    few = [person for person in people if steady[person] < max(rules.support, rules.strongest)]
+    speaking = Face.objects.filter(
+        known_person__in=few, standing=Face.Standing.CORE, entity__is_deleted=False
+    )
+    counted = speaking.order_by().values_list("known_person_id").annotate(Count("pk"))
+    for person, number in counted:
+        if person is not None:
+            cores[person] = number
+    return cores
 
 
 def _said(face_ids: Collection[int]) -> tuple[dict[int, int], dict[int, frozenset[int]]]:
