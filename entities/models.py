@@ -8,6 +8,7 @@ from typing import Self, cast
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from entities import counting, history
 from entities.columns import LABEL_HEAD, NEWEST, LabelHead, Unindexed
@@ -69,6 +70,11 @@ class VisibleManager(ManagerOfAll["Entity"]):
     """Without what is being removed."""
 
     def get_queryset(self) -> EntityQuerySet:
+        return self._visible.using(self._db)
+
+    @cached_property
+    def _visible(self) -> EntityQuerySet:
+        """Put together once: to do so for each query takes as long as to answer a simple one."""
         return cast("EntityQuerySet", super().get_queryset().filter(visible()))
 
 

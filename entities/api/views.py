@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from contextlib import suppress
 from typing import Any
 
@@ -66,13 +67,10 @@ class EntityView(GenericViewSet[Entity]):
         return super().handle_exception(as_answer(exc, self.request.method))
 
     def get_queryset(self) -> EntityQuerySet:
-        entities = Entity.objects.all()
-        for extension in extensions.registered():
-            entities = extension.prefetch(entities)
-        return entities
+        return _with_extensions().all()
 
     def get_entity(self, entity_id: int) -> Entity:
-        found = self.get_queryset().with_children_count().filter(pk=entity_id).first()
+        found = next(iter(_counted().filter(pk=entity_id)), None)
         if found is None:
             raise NotFound("Entity not found")
         return found
@@ -253,6 +251,22 @@ class EntityViewSet(EntityView):
         query = validated(RestoreQuerySerializer(data=request.query_params), "query")
         services.restore_version(path_id(entity_id), query["version"], by=_caller_id(request))
         return self.answer(path_id(entity_id))
+
+
+# Put together once: a query by id is answered faster than its parts are put together.
+
+
+@functools.cache
+def _with_extensions() -> EntityQuerySet:
+    entities = Entity.objects.all()
+    for extension in extensions.registered():
+        entities = extension.prefetch(entities)
+    return entities
+
+
+@functools.cache
+def _counted() -> EntityQuerySet:
+    return _with_extensions().with_children_count().order_by()
 
 
 def _caller_id(request: Request) -> str | None:

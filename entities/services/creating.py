@@ -88,6 +88,8 @@ def create_entity(
 
 
 def _known(incoming: IncomingFile, storage: EntityStorageService) -> Entity | None:
+    if not _has_row(incoming.md5):  # spares the query that asks for all collections above, too
+        return None
     live = Entity.objects.live().filter(md5=incoming.md5).order_by()
     paths = live.values_list("file_path", flat=True)
     return live.first() if any(storage.exists(path or "") for path in paths) else None
@@ -112,11 +114,14 @@ def _store_once(entity: Entity, content: Content) -> StoredEntity:
 
 
 def _locked(md5: str) -> Entity | None:
-    """Asked in two steps: whole rows are dear to read, and most content is new."""
-    named = Entity.all_rows.filter(md5=md5).order_by()
-    if not named.exists():
+    if not _has_row(md5):
         return None
-    return named.select_for_update(no_key=True).first()
+    return Entity.all_rows.filter(md5=md5).order_by().select_for_update(no_key=True).first()
+
+
+def _has_row(md5: str) -> bool:
+    """Most content is new, and whole rows are dear to read."""
+    return Entity.all_rows.filter(md5=md5).order_by().exists()
 
 
 def _restore(entity: Entity, *, by: str | None) -> None:
