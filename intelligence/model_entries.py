@@ -54,7 +54,7 @@ _IMMICH_SCORE = Threshold(0.7, "Immich's least score for a face")
 _ZOO_SCORE = Threshold(0.7, "0.7 finds most faces without false ones; OpenCV's zoo shows its own from 0.9")
 _IMMICH_FACES = Threshold(0.5, "Immich's largest cosine distance for one person, 0.5")
 _IMMICH_CLIP = Threshold(0.99, "Immich's largest cosine distance for duplicates, 0.01")
-_DINO_RULE = Threshold(0.9, "a rule of thumb for DINO; not measured for this model")
+_DINO_RULE = Threshold(0.9, "a rule of thumb for DINO, which nobody has measured for this model")
 
 _IMMICH_FACE_FILES = (KnownFile("detection/model.onnx"), KnownFile("recognition/model.onnx"))
 _IMMICH_CLIP_FILES = (

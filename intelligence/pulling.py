@@ -61,6 +61,24 @@ class Plan:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    def guarantees(self) -> list[str]:
+        """Whose word there is for what would be fetched: in one line each, for people."""
+        pinned = {file.path for file in self.entry.files if file.sha256}
+        here = [file.path for file in self.files if file.path in pinned]
+        hub = [file.path for file in self.files if file.sha256 and file.path not in pinned]
+        nobody = [file.path for file in self.files if file.path not in {*here, *hub}]
+        lines = [] if self.entry.revision else [_NO_COMMIT]
+        for paths, words in ((here, _KNOWN_HERE), (hub, _KNOWN_TO_HUB), (nobody, _KNOWN_TO_NOBODY)):
+            if paths:
+                lines.append(f"{words}: {', '.join(paths)}")
+        return lines
+
+
+_NO_COMMIT = "No commit of this repository is known here: this is what it has at the moment."
+_KNOWN_HERE = "Checked by a hash that is known here"
+_KNOWN_TO_HUB = "Checked only by the hash that the hub itself states; none is known here"
+_KNOWN_TO_NOBODY = "Checked by size alone, for nobody states a hash"
+
 
 def require_consent(entry: ModelEntry, accepted: Collection[str]) -> None:
     licence = entry.licence

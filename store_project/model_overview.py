@@ -8,6 +8,7 @@ from typing import Any
 
 from intelligence import capabilities, figures, model_choices
 from intelligence.compute.onnx.installed import InstalledModel, installed
+from intelligence.compute.onnx.unrecognised import Unrecognised, unrecognised
 from intelligence.figures import ModelFigures
 from intelligence.model_entries import REGISTRY
 from intelligence.model_registry import BASELINE, Commercial, ModelEntry
@@ -22,6 +23,13 @@ _COMMERCIAL = {
     Commercial.CONDITIONS: "with conditions",
 }
 
+_MEANING = {
+    TaskType.FACE_DETECTION: "a face",
+    TaskType.FACE_EMBEDDING: "the same person",
+    TaskType.CLIP_EMBEDDING: "near-duplicates",
+    TaskType.DINO_EMBEDDING: "near-duplicates",
+}
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -33,6 +41,8 @@ class Overview:
     versions: tuple[ModelFigures, ...]
     """Whose vectors are kept."""
     installed: tuple[InstalledModel, ...]
+    unrecognised: tuple[Unrecognised, ...]
+    """What else lies there."""
 
     @property
     def known(self) -> tuple[ModelEntry, ...]:
@@ -51,6 +61,7 @@ def read(config: MInsightConfig) -> Overview:
         chosen={task: name or BASELINE for task, name in chosen.items()},
         versions=figures.read_models(),
         installed=installed(config.models_root),
+        unrecognised=unrecognised(config.models_root),
     )
 
 
@@ -59,10 +70,26 @@ def in_words(overview: Overview) -> list[str]:
     lines += [f"{task}: {name}" for task, name in overview.chosen.items()]
     lines += [f"  {figures.model_in_words(each)}" for each in overview.versions]
     lines += ["", f"Installed in {overview.folder}:"]
-    lines += [_installed_line(model) for model in overview.installed] or ["  none"]
+    lines += [line for model in overview.installed for line in _installed_lines(model)] or ["  none"]
+    if overview.unrecognised:
+        lines += ["", "Lies there too, and cannot be used:"]
+        lines += [f"  {each.name}: {each.why}" for each in overview.unrecognised]
     lines += ["", "Known, to be pulled or copied there (* the proposed set):"]
     lines += [_known_line(entry) for entry in overview.known]
     return lines
+
+
+def _installed_lines(model: InstalledModel) -> list[str]:
+    entry = model.entry
+    thresholds = {} if entry is None else {task: entry.threshold(task) for task in model.parts}
+    return [
+        _installed_line(model),
+        *(
+            f"    {_MEANING[task]} from {each.value:g}: {each.source}"
+            for task, each in thresholds.items()
+            if each is not None
+        ),
+    ]
 
 
 def _installed_line(model: InstalledModel) -> str:
@@ -105,6 +132,7 @@ def as_json(overview: Overview) -> dict[str, Any]:
             }
             for model in overview.installed
         ],
+        "unrecognised": [{"name": each.name, "why": each.why} for each in overview.unrecognised],
         "known": [_entry_as_json(entry) for entry in overview.known],
     }
 

@@ -153,6 +153,21 @@ def test_what_the_hub_itself_states_counts_where_nothing_is_known(
         fetch(unknown, hub, models_dir)
 
 
+def test_whose_word_there_is_for_the_files_is_said(entry: ModelEntry, hub: Hub) -> None:
+    no_commit = "No commit of this repository is known here: this is what it has at the moment."
+    by_nobody = "Checked by size alone, for nobody states a hash: notes.json"
+    assert plan(entry, endpoint=hub.url).guarantees() == [
+        no_commit,
+        f"Checked by a hash that is known here: {MODEL}",
+        by_nobody,
+    ]
+    unknown = replace(entry, files=(KnownFile(MODEL),), revision=COMMIT)
+    assert plan(unknown, endpoint=hub.url).guarantees() == [
+        f"Checked only by the hash that the hub itself states; none is known here: {MODEL}",
+        by_nobody,
+    ]
+
+
 def test_what_the_hub_refuses_is_said_in_words(entry: ModelEntry, hub: Hub, models_dir: Path) -> None:
     with pytest.raises(PullError, match=r"The hub has no nobody/nothing"):
         plan(replace(entry, repository="nobody/nothing"), endpoint=hub.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from io import StringIO
@@ -66,6 +67,18 @@ def fails(code: int, *arguments: object) -> str:
         models(*arguments)
     assert raised.value.returncode == code
     return str(raised.value)
+
+
+def test_the_list_tells_thresholds_with_their_source_and_what_cannot_be_used(models_dir: Path) -> None:
+    write_token_tower(models_dir / "dinov2-small" / "onnx" / "model.onnx")
+    (models_dir / "half" / "visual").mkdir(parents=True)
+    told = models("list")
+    assert (
+        "near-duplicates from 0.9: a rule of thumb for DINO, which nobody has measured for this model" in told
+    )
+    assert "Lies there too, and cannot be used:\n  half: it lacks visual/model.onnx\n" in told
+    unrecognised = json.loads(models("list", "--json"))["unrecognised"]
+    assert unrecognised == [{"name": "half", "why": "it lacks visual/model.onnx"}]
 
 
 def test_copied_models_find_and_recognise_people(

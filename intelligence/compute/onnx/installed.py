@@ -21,7 +21,7 @@ from intelligence.vocabulary import TaskType
 
 IMMICH_TASKS = ("facial-recognition", "clip")
 """Folders of Immich's cache that hold its models."""
-_DEEPEST = 3  # task, model, revision
+DEEPEST = 3  # task, model, revision
 
 _MODEL = "model.onnx"
 _IMMICH = {
@@ -98,12 +98,12 @@ def _walk(folder: Path, root: Path, depth: int = 0) -> Iterator[InstalledModel]:
         parts = _parts(path)
         if parts:
             yield InstalledModel(_name(path.relative_to(root)), path, parts, None)
-        elif depth + 1 < _DEEPEST:
+        elif depth + 1 < DEEPEST:
             yield from _walk(path, root, depth + 1)
 
 
 def _name(place: Path) -> str:
-    if len(place.parts) == _DEEPEST and place.parts[0] in IMMICH_TASKS:
+    if len(place.parts) == DEEPEST and place.parts[0] in IMMICH_TASKS:
         return place.parts[1]
     return place.name.removesuffix(".onnx")
 

@@ -98,6 +98,8 @@ class Command(BaseCommand):
         size = f"{planned.size / 1e6:,.1f} MB"
         self.stdout.write(f"{entry.name}: {size} of {entry.repository} at {planned.commit[:12]}")
         self.stdout.write(f"licence {entry.licence.name}: {entry.licence.summary} ({entry.licence.read_at})")
+        for line in planned.guarantees():
+            self.stdout.write(f"  {line}")
         if not dry_run:
             target = pull(planned, folder)
             self.stdout.write(f"{entry.name} is in {target}. Look at images with it: models use {entry.name}")

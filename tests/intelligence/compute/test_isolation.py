@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,11 +32,15 @@ from intelligence.vocabulary import TaskType
 from store_project.config import BASE_DIR
 from tests.intelligence.compute.onnx.layouts import write_endless_tower, write_token_tower
 from tests.pictures import painted
-from tests.processes import children_of, has_loaded, wait_until
+from tests.processes import children_of, wait_until
 
 CLIP, DINO = TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING
 
 Make = Callable[..., IsolatedComputeClient]
+AtIt = Callable[[IsolatedComputeClient, str], AbstractContextManager[int]]
+
+LOADED = "mean.onnx on CPU"
+"""What a process says when it has opened everything and is at an image."""
 
 
 @pytest.fixture
@@ -85,14 +89,20 @@ def process_of(client: IsolatedComputeClient) -> int:
     return process
 
 
-@contextmanager
-def at_it(client: IsolatedComputeClient, job_id: str) -> Iterator[int]:
+@pytest.fixture
+def at_it(caplog: pytest.LogCaptureFixture) -> AtIt:
     """The process that has begun with the job and will not come to an end; RunDiedError when it has."""
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(client.run, [job_id])
-        wait_until(lambda: any(has_loaded(pid, "onnxruntime") for pid in children_of(os.getpid())))
-        yield process_of(client)
-        run.result(timeout=30)
+    caplog.set_level(logging.INFO)
+
+    @contextmanager
+    def at_it(client: IsolatedComputeClient, job_id: str) -> Iterator[int]:
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(client.run, [job_id])
+            wait_until(lambda: any(LOADED in record.message for record in caplog.records))
+            yield process_of(client)
+            run.result(timeout=30)
+
+    return at_it
 
 
 # --- What it answers ---
@@ -200,12 +210,18 @@ def test_an_image_that_takes_too_long(make: Make, endless: Path, teal: Path) -> 
     assert client.run([submitted(client, teal)]) == ("teal",)
 
 
-@pytest.mark.parametrize(
-    ("number", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "memory had run out")]
-)
-def test_a_process_that_dies(make: Make, endless: Path, teal: Path, number: int, words: str) -> None:
+TOLD_OF = {signal.SIGSEGV: "SIGSEGV", signal.SIGKILL: "memory had run out"}
+
+
+@pytest.mark.parametrize("number", TOLD_OF)
+def test_a_process_that_dies(
+    make: Make, at_it: AtIt, endless: Path, teal: Path, number: signal.Signals
+) -> None:
     client = make()
-    with pytest.raises(RunDiedError, match=words), at_it(client, submitted(client, endless)) as process:
+    with (
+        pytest.raises(RunDiedError, match=TOLD_OF[number]),
+        at_it(client, submitted(client, endless)) as process,
+    ):
         os.kill(process, number)
     assert client.run([submitted(client, teal)]) == ("teal",)
 
@@ -253,20 +269,21 @@ def test_one_process_serves_all_that_come_one_by_one(make: Make, tmp_path: Path)
     assert len(used) == 1
 
 
-def test_it_heeds_no_signal_that_is_sent_to_all(make: Make, teal: Path) -> None:
+def test_it_heeds_no_signal_that_is_sent_to_all(make: Make, tmp_path: Path) -> None:
     """By a terminal or by whoever runs services: the store decides what is finished first."""
     client = make()
-    client.run([submitted(client, teal)])
+    client.run([submitted(client, a_picture(tmp_path, "teal"))])
+    process = process_of(client)
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(process_of(client), number)
-    assert client.embed_picture(DINO, teal).vector.shape == (3,)
-    assert client.run([submitted(client, teal)]) == ("teal",)
+        os.kill(process, number)
+    client.run([submitted(client, a_picture(tmp_path, "navy"))])
+    assert process_of(client) == process
 
 
 def test_it_dies_with_the_store(settings: ComputeSettings, endless: Path) -> None:
     """Also while an image holds it, and when the store was killed."""
     store = f"""
-import sys
+import logging
 from pathlib import Path
 from intelligence.compute.base import ChosenModel, ComputeSettings
 from intelligence.compute.isolation import IsolatedComputeClient
@@ -277,11 +294,15 @@ settings = ComputeSettings(
     models_dir=Path({str(settings.models_dir)!r}),
     read_chosen=lambda: (ChosenModel(task, "mean"),),
 )
+logging.basicConfig(level=logging.INFO)
 client = IsolatedComputeClient.create(settings, print)
 client.run([client.submit(task, Path({str(endless)!r}), {{}}, "white")])
 """
-    with subprocess.Popen([sys.executable, "-c", store], cwd=BASE_DIR) as process:
-        wait_until(lambda: any(has_loaded(pid, "onnxruntime") for pid in children_of(process.pid)))
+    with subprocess.Popen(
+        [sys.executable, "-c", store], cwd=BASE_DIR, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(LOADED in line for line in process.stderr)  # and there it stays
         (looking,) = children_of(process.pid)
         process.kill()
     wait_until(lambda: not Path(f"/proc/{looking}").exists(), seconds=10)
@@ -293,6 +314,6 @@ def test_what_it_logs_is_the_stores_to_write(
     caplog.set_level(logging.INFO)
     client = make()
     client.run([submitted(client, teal)])
-    assert [record.name for record in caplog.records if "mean.onnx on CPU" in record.message] == [
+    assert [record.name for record in caplog.records if LOADED in record.message] == [
         "intelligence.compute.onnx.session"
     ]
