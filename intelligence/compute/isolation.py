@@ -175,7 +175,7 @@ class Processes:
 
 
 class _WasIdleError(Exception):
-    """It had just ended by itself: another one can be asked."""
+    """It had ended before it began with what it was asked: another one can be."""
 
 
 class _Process:
@@ -204,6 +204,9 @@ class _Process:
             raise RunDiedError(f"No process could be started: {error.strerror}.") from error
         try:
             answer = process.ask(opening, START_SECONDS)
+        except _WasIdleError as error:
+            process.end()
+            raise RunDiedError("The process that was to look at the image did not start.") from error
         except BaseException:
             process.end()
             raise
@@ -218,8 +221,11 @@ class _Process:
 
     def ask(self, request: bytes, seconds: float) -> Answer:
         began = time.monotonic()
-        with suppress(EOFError, OSError):
+        try:
             self._wire.send_bytes(request)
+        except OSError as error:  # whatever was its end, this was not
+            raise _WasIdleError from error
+        with suppress(EOFError, OSError):
             while self._wire.poll(max(0.0, began + seconds + DUE_SECONDS - time.monotonic())):
                 answer: Answer = json.loads(self._wire.recv_bytes())
                 if "logger" not in answer:
