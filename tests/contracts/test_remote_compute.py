@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from intelligence.compute import remote, remote_tokens
+from intelligence.compute import remote_http, remote_tokens
 from intelligence.compute.base import (
     ComputeError,
     ComputeUnavailableError,
@@ -27,7 +27,8 @@ from intelligence.compute.base import (
     JobState,
     UnknownJobError,
 )
-from intelligence.compute.remote import RemoteComputeClient, UnusableAnswerError
+from intelligence.compute.remote import RemoteComputeClient
+from intelligence.compute.remote_http import UnusableAnswerError
 from intelligence.compute.remote_jobs import MAX_FACES
 from intelligence.vocabulary import TaskType
 from tests.contracts import compute_service
@@ -42,8 +43,8 @@ MakeClient = Callable[..., RemoteComputeClient]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(remote, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(remote_http, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(remote_http, "AWAY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -147,15 +148,15 @@ def test_an_upload_is_never_whole_in_memory(client: RemoteComputeClient, tmp_pat
     path = tmp_path / "large.jpg"
     path.write_bytes(bytes(8_000_000))
     sizes: list[int] = []
-    read = remote._TimedFile.read
+    read = remote_http._TimedFile.read
 
-    def noted(file: remote._TimedFile, size: int = -1) -> bytes:
+    def noted(file: remote_http._TimedFile, size: int = -1) -> bytes:
         part = read(file, size)
         sizes.append(len(part))
         return part
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remote._TimedFile, "read", noted)
+        patch.setattr(remote_http._TimedFile, "read", noted)
         client.submit(CLIP, path, {}, "key")
     assert sum(sizes) == 8_000_000
     assert max(sizes) <= 1_000_000
@@ -171,14 +172,14 @@ def test_a_missing_file_is_for_good(client: RemoteComputeClient, tmp_path: Path)
 def test_what_may_pass_is_tried_again(
     service: ComputeService, submit: Callable[..., str], status: int
 ) -> None:
-    service.misbehave("POST", "/jobs/", says(status), times=remote.ATTEMPTS - 1)
+    service.misbehave("POST", "/jobs/", says(status), times=remote_http.ATTEMPTS - 1)
     assert submit() in service.jobs
 
 
 def test_a_service_that_is_away_says_nothing_about_the_job(
     service: ComputeService, client: RemoteComputeClient, photo: Path
 ) -> None:
-    service.misbehave("POST", "/jobs/", says(503), times=remote.ATTEMPTS)
+    service.misbehave("POST", "/jobs/", says(503), times=remote_http.ATTEMPTS)
     with pytest.raises(ComputeUnavailableError, match="does not answer now") as caught:
         client.submit(CLIP, photo, {}, "key")
     assert not caught.value.permanent
@@ -192,8 +193,8 @@ def test_nobody_listens(make_client: MakeClient, photo: Path) -> None:
 def test_a_service_that_is_away_is_left_alone_for_a_while(
     service: ComputeService, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "AWAY_SECONDS", 60)
-    service.misbehave("POST", "/jobs/", says(503), times=remote.ATTEMPTS)
+    monkeypatch.setattr(remote_http, "AWAY_SECONDS", 60)
+    service.misbehave("POST", "/jobs/", says(503), times=remote_http.ATTEMPTS)
     for _ in range(3):
         with pytest.raises(ComputeUnavailableError):
             submit()
@@ -355,7 +356,7 @@ def test_trouble_while_asking_says_nothing_about_the_job(
 ) -> None:
     client = make_client(timeout_seconds=0.3)
     job_id = client.submit(CLIP, photo, {}, "key")
-    service.misbehave("GET", f"/jobs/{job_id}", fault, times=remote.ATTEMPTS)
+    service.misbehave("GET", f"/jobs/{job_id}", fault, times=remote_http.ATTEMPTS)
     with pytest.raises(ComputeUnavailableError):
         client.get(job_id)
     service._faults.clear()
@@ -489,7 +490,7 @@ def test_a_result_that_cannot_be_fetched_counts_as_an_attempt(
     client = make_client(timeout_seconds=0.3)
     job_id = client.submit(CLIP, photo, {}, "key")
     service.work()
-    service.misbehave("GET", "/files/", fault, times=remote.ATTEMPTS)
+    service.misbehave("GET", "/files/", fault, times=remote_http.ATTEMPTS)
     with pytest.raises(UnusableAnswerError) as caught:
         client.get(job_id)
     assert not caught.value.permanent

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from entities.storage import EntityStorageService
 from intelligence import hints
-from intelligence.compute import remote
+from intelligence.compute import remote_http
 from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeComputeClient, FakeModels
 from intelligence.compute.remote import RemoteComputeClient
@@ -35,8 +35,8 @@ def pipeline(data_dir: Path) -> Pipeline:
 
 @pytest.fixture
 def remotely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemotePipeline]:
-    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(remote, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(remote_http, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(remote_http, "AWAY_SECONDS", 0.0)
     kept: list[tuple[str, tuple[Any, ...]]] = []
     monkeypatch.setattr(hints, "send", lambda task, *arguments, **_options: kept.append((task, arguments)))
     with compute_service.serving(wants_login=True) as service:

@@ -60,7 +60,8 @@ def test_half_a_login_is_a_mistake(made: Any, missing: str) -> None:
 
 def test_a_missing_extra_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.delitem(sys.modules, "intelligence.compute.remote")
+    for module in ("remote", "remote_http"):
+        monkeypatch.delitem(sys.modules, f"intelligence.compute.{module}")
     with pytest.raises(ConfigError, match="Install the extra `remote`"):
         made(**SERVICE)
 

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from entities.storage import EntityStorageService
 from intelligence import encoder, hints, query_jobs
-from intelligence.compute import remote
+from intelligence.compute import remote_http
 from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeModels
 from intelligence.compute.picture import Picture
@@ -34,8 +34,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.allow_hosts(["127.0.0.1"])]
 @pytest.fixture
 def service(tmp_path: Path, media_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ComputeService]:
     """A worker that has it look at pictures answers at once."""
-    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(remote, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(remote_http, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(remote_http, "AWAY_SECONDS", 0.0)
     with compute_service.serving(wants_login=True) as service:
         client = RemoteComputeClient.create(service.settings(tmp_path), lambda _ids: None)
         worker = QueryEncoder(client, EntityStorageService.from_settings(), WantedModels(client, {}))
@@ -131,7 +131,7 @@ def test_a_single_slow_request_holds_nobody_up(
     """COMPUTE_TIMEOUT_SECONDS is two minutes here, and a job that nobody waits for would take them."""
     monkeypatch.setattr(query_jobs, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(query_jobs, "FORGET_SECONDS", 0.5)
-    monkeypatch.setattr(remote, "AWAY_SECONDS", 60)
+    monkeypatch.setattr(remote_http, "AWAY_SECONDS", 60)
     kept(media_root)
     at_work.misbehave(method, path, fault)
     began = time.monotonic()
