@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import dj_database_url
@@ -263,9 +264,12 @@ CELERY_TASK_TIME_LIMIT = 360
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+_BROKER_SCHEME = CONFIG.celery_broker_url.partition(":")[0]
 CELERY_BROKER_TRANSPORT = (
-    "store_project.redis_transport:Transport" if CONFIG.celery_broker_url.startswith("redis:") else None
+    "store_project.redis_transport:Transport" if _BROKER_SCHEME in {"redis", "rediss"} else None
 )
+# Kombu would take any certificate. One that no authority has signed is named by ?ssl_ca_certs=FILE.
+CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if _BROKER_SCHEME == "rediss" else None
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.02}  # the memory transport's default of 1 s moves four tasks a second
     if EMBEDDED_BROKER
