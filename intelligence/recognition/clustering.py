@@ -3,15 +3,19 @@
 Good faces are put together by average linkage: of all pairs of groups that are neighbours, the two whose
 faces are most alike on average become one, again and again, as long as that average is what shows one person.
 Never two faces of one photo, never two people who were told apart, never two whom users have decided about.
-What is left over, the poor crops above all, then joins the group whose centre is closest, if it is clearly
-closer than the next, or waits.
+Then a few faces that are just too far from a larger group on average join it, if each of them would be given
+to it as it came, and if they are about as like it as they are like each other: those of a brother or a sister
+are more like each other. What is left over, the poor crops above all, joins the group whose centre is closest
+or whose faces speak for it, if that is clear, or waits.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +24,7 @@ from intelligence.recognition.rules import Rules
 
 Vectors = NDArray[np.float32]
 NOBODY = -1
-BLOCK = 2048
+BLOCK = 512
 """Rows compared with all others at once: n x BLOCK numbers in memory, never n x n."""
 
 
@@ -72,6 +76,7 @@ def cluster(faces: Faces, graph: Graph, rules: Rules) -> Partition:
     groups = _Groups(faces, graph, rules)
     groups.join_the_decided()
     groups.link()
+    groups.join_the_small()
     attached = groups.attach_the_rest()
     cores = groups.good | (faces.decided != NOBODY)
     cores[attached] = False
@@ -91,7 +96,9 @@ class _Groups:
         self.person: dict[int, int] = {i: int(p) for i, p in enumerate(faces.decided) if p != NOBODY}
         self.not_these: dict[int, set[int]] = {i: set(who) for i, who in faces.not_these.items()}
         self.good = faces.quality >= rules.good_quality
-        self._version = np.zeros(number, dtype=np.int64)
+        self.speaks = self.good | (faces.decided != NOBODY)
+        self._sizes = np.ones(number)
+        self._version = [0] * number
 
     def join(self, one: int, other: int) -> int:
         into, gone = min(one, other), max(one, other)
@@ -103,7 +110,8 @@ class _Groups:
             self.person[into] = self.person.pop(gone)
         if gone in self.not_these:
             self.not_these.setdefault(into, set()).update(self.not_these.pop(gone))
-        self._version[[into, gone]] += 1
+        self._sizes[into] += self._sizes[gone]
+        self._version[into] += 1
         return into
 
     def join_the_decided(self) -> None:
@@ -117,33 +125,37 @@ class _Groups:
     # --- Good faces ---
 
     def link(self) -> None:
+        """The heap has one entry a group: whom it is most like. A join makes no group more like its
+        neighbours than the likest of the two was, so an entry that is out of date promises too much, and is
+        made anew when its turn comes; the group that was made has a fresh one.
+        """
         beside = self._neighbouring()
-        heap = [
-            entry
-            for one, others in beside.items()
-            for entry in self._entries(one, {other for other in others if one < other})
-        ]
+        newest = {one: entry for one in beside if (entry := self._likest(one, beside))}
+        heap = list(newest.values())
         heapq.heapify(heap)
         while heap:
-            alike, one, other, versions = heapq.heappop(heap)
-            if -alike < self.rules.same_person_from:
-                return
-            if versions != self._versions(one, other) or self._must_not_join(one, other):
+            entry = heapq.heappop(heap)
+            _, one, other, age = entry
+            if newest.get(one) is not entry:
                 continue
-            into, gone = min(one, other), max(one, other)
-            self.join(one, other)
-            around = (beside[into] | beside.pop(gone)) - {into, gone}
-            beside[into] = around
-            for entry in self._entries(into, around):
-                heapq.heappush(heap, entry)
-            for each in around:
-                beside[each].discard(gone)
-                beside[each].add(into)
+            if other in self.members and age == self._age(one, other):
+                one, gone = min(one, other), max(one, other)
+                self.join(one, gone)
+                beside[one] = (beside[one] | beside.pop(gone)) - {one, gone}
+                newest.pop(gone, None)
+                for each in beside[one]:
+                    beside[each].discard(gone)
+                    beside[each].add(one)
+            if fresh := self._likest(one, beside):
+                heapq.heappush(heap, fresh)
+                newest[one] = fresh
+            else:
+                newest.pop(one, None)
 
     def _neighbouring(self) -> dict[int, set[int]]:
         """Groups with good faces that are alike, or that users have decided about."""
         beside: dict[int, set[int]] = {}
-        takes_part = self.good | (self.faces.decided != NOBODY)
+        takes_part = self.speaks
         for index, near in enumerate(self.graph.indices):
             if takes_part[index]:
                 mine = int(self.of[index])
@@ -153,20 +165,25 @@ class _Groups:
                     beside.setdefault(other, set()).add(mine)
         return beside
 
-    def _entries(self, one: int, others: set[int]) -> Iterator[tuple[float, int, int, tuple[int, int]]]:
-        ordered = sorted(others)
-        alike = self.sums[ordered] @ self.sums[one] if ordered else ()
-        for other, total in zip(ordered, alike, strict=True):
-            mean = float(total) / (len(self.members[one]) * len(self.members[other]))
-            if mean >= self.rules.same_person_from:
-                yield -mean, one, other, self._versions(one, other)
+    def _likest(self, one: int, beside: Mapping[int, set[int]]) -> tuple[float, int, int, int] | None:
+        """Of those that it may join. Whom it may not, it never may."""
+        ordered = np.array(sorted(beside[one]), dtype=np.int64)
+        alike = self.sums[ordered] @ self.sums[one] / (self._sizes[ordered] * self._sizes[one])
+        for place in np.argsort(-alike, kind="stable"):
+            if alike[place] < self.rules.same_person_from:
+                break
+            other = int(ordered[place])
+            if not self._must_not_join(one, other):
+                return -float(alike[place]), one, other, self._age(one, other)
+            beside[one].discard(other)
+            beside[other].discard(one)
+        return None
 
-    def _versions(self, one: int, other: int) -> tuple[int, int]:
-        return int(self._version[one]), int(self._version[other])
+    def _age(self, one: int, other: int) -> int:
+        """Another one as soon as one of them has grown."""
+        return self._version[one] + self._version[other]
 
     def _must_not_join(self, one: int, other: int) -> bool:
-        if one not in self.members or other not in self.members:
-            return True
         if one in self.person and other in self.person:
             return True
         return self._is_ruled_out(one, other) or not self.photos[one].isdisjoint(self.photos[other])
@@ -178,14 +195,43 @@ class _Groups:
 
     # --- What is left over ---
 
+    def join_the_small(self) -> None:
+        cores = self._cores()
+        wishes = sorted(
+            (-alike, small, group)
+            for small, members in self.members.items()
+            if 1 < len(members) <= self.rules.small and small not in self.person
+            if (group := self._meant_by_all(members, cores)) is not None
+            if (alike := self._alike(small, group)) is not None
+        )
+        joined: set[int] = set()
+        for _, small, group in wishes:
+            goal = int(self.of[group])
+            if group not in joined and not self._must_not_join(small, goal):
+                self.join(small, goal)
+                joined.add(small)
+
+    def _meant_by_all(self, members: Sequence[int], cores: Mapping[int, int]) -> int | None:
+        """The larger group that each of them would be given to."""
+        meant = {self._spoken_for(index, cores) for index in members}
+        group = meant.pop() if len(meant) == 1 else None
+        return group if group is not None and len(self.members[group]) > len(members) else None
+
+    def _alike(self, small: int, group: int) -> float | None:
+        """How like the group these faces are on average, if that is enough."""
+        number, sums = len(self.members[small]), self.sums
+        alike = float(sums[small] @ sums[group]) / (number * len(self.members[group]))
+        each_other = (float(sums[small] @ sums[small]) - number) / (number * (number - 1))
+        is_near = alike >= self.rules.same_person_from - self.rules.nearly
+        return alike if is_near and alike >= each_other - self.rules.looser else None
+
     def attach_the_rest(self) -> list[int]:
         """The closest first; what has joined counts for the photos, but moves no centre. Answers who has."""
-        centres = self._centres()
+        centres, cores = self._centres(), self._cores()
         wishes = sorted(
-            (-closeness, index, group)
+            (-float(centres[group] @ self.faces.vectors[index]), index, group)
             for index in self._left_over()
-            if (wish := self._closest(index, centres)) is not None
-            for closeness, group in (wish,)
+            if (group := self._wish(index, centres, cores)) is not None
         )
         attached = []
         for _, index, group in wishes:
@@ -197,6 +243,37 @@ class _Groups:
             if self.of[index] == index and not self.good[index]:
                 self.of[index] = NOBODY
         return attached
+
+    def _wish(
+        self, index: int, centres: Mapping[int, NDArray[np.float32]], cores: Mapping[int, int]
+    ) -> int | None:
+        """The closest centre, or whom enough faces speak for; where these are two, neither."""
+        wishes = {self._closest(index, centres), self._spoken_for(index, cores)} - {None}
+        group = wishes.pop() if len(wishes) == 1 else None
+        return group if group is not None and len(self.members[group]) > 1 else None
+
+    def _cores(self) -> Counter[int]:
+        return Counter(self.of[self.speaks].tolist())
+
+    def _spoken_for(self, index: int, cores: Mapping[int, int]) -> int | None:
+        """By the rule for faces as they come (deciding.py): by enough faces, and clearly."""
+        rules, quality, mine = self.rules, self.faces.quality, int(self.of[index])
+        cosines: dict[int, list[float]] = defaultdict(list)
+        for near, cosine in zip(self.graph.indices[index], self.graph.cosines[index], strict=True):
+            if self.speaks[near] and cosine >= rules.needed(quality[index], quality[near]):
+                cosines[int(self.of[near])].append(float(cosine))
+        ranked = []
+        for group, found in cosines.items():
+            if group != mine and not self._must_not_join(mine, group):
+                silent = min(rules.strongest, cores[group]) - len(found)
+                strongest = found[: rules.strongest] + [rules.same_person_from] * max(silent, 0)
+                ranked.append((fmean(strongest), group))
+        ranked.sort(reverse=True)
+        if not ranked:
+            return None
+        closeness, group = ranked[0]
+        is_clear = len(ranked) == 1 or closeness - ranked[1][0] >= rules.margin
+        return group if is_clear and len(cosines[group]) >= min(rules.support, cores[group]) else None
 
     def _left_over(self) -> list[int]:
         """Faces that are alone, and that nobody has decided about."""
@@ -211,7 +288,7 @@ class _Groups:
             if len(members) > 1 or group in self.person or self.good[group]
         }
 
-    def _closest(self, index: int, centres: Mapping[int, NDArray[np.float32]]) -> tuple[float, int] | None:
+    def _closest(self, index: int, centres: Mapping[int, NDArray[np.float32]]) -> int | None:
         groups = {int(group) for group in self.of[self.graph.indices[index]]} & centres.keys() - {index}
         ranked = sorted(
             ((float(centres[group] @ self.faces.vectors[index]), group) for group in groups), reverse=True
@@ -227,4 +304,4 @@ class _Groups:
         second = open_groups[1][0] if len(open_groups) > 1 else -1.0
         is_close = closeness >= self.rules.needed(self.faces.quality[index], 1.0)
         is_clear = closeness - second >= self.rules.margin
-        return (closeness, group) if is_close and is_clear and len(self.members[group]) > 1 else None
+        return group if is_close and is_clear else None

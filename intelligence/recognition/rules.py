@@ -24,6 +24,15 @@ class Rules:
     strongest: int = 3
     """How close a person is: the mean over so many of the closest faces that speak for it."""
 
+    small: int = 5
+    """Groups of up to so many faces may join a larger one that they are not quite like enough on average."""
+    nearly: float = 0.02
+    """What they may fall short of same_person_from by."""
+    looser: float = 0.10
+    """By how much they may be more like each other. With both, of 8,585 small groups of a sibling who looks
+    alike (libraries.py) 2 would join, and of 74 of the person's own, as far off as these are, 55.
+    """
+
     def needed(self, one_quality: float, other_quality: float) -> float:
         """The least cosine that counts: same_person_from + poor_penalty * (1 - q / good_quality), where q is
         the poorer of the two qualities; of two good crops same_person_from.

@@ -108,3 +108,70 @@ def test_a_poor_face_joins_if_it_is_clearly_closer() -> None:
 
 def test_a_poor_face_alone_waits_and_a_good_one_is_somebody() -> None:
     assert groups(of([1, 0], [0, 1], quality=np.array([0.2, 0.9]))) == [NOBODY, 1]
+
+
+def by_hand(faces: Faces, rules: Rules) -> set[frozenset[int]]:
+    """Average linkage as its definition says it: each time all pairs of groups."""
+    alike = faces.vectors @ faces.vectors.T
+    left = [frozenset([index]) for index in range(len(alike)) if faces.quality[index] >= rules.good_quality]
+    while True:
+        pairs = [
+            (float(alike[np.ix_(sorted(one), sorted(other))].mean()), one, other)
+            for number, one in enumerate(left)
+            for other in left[:number]
+            if {faces.photos[index] for index in one}.isdisjoint(faces.photos[index] for index in other)
+        ]
+        mean, one, other = max(pairs, key=lambda pair: pair[0])
+        if mean < rules.same_person_from:
+            return set(left)
+        left = [group for group in left if group not in (one, other)] + [one | other]
+
+
+def test_the_two_that_are_most_alike_join_first() -> None:
+    made = make_library(70, 8, seed=4)
+    faces = Faces(made.vectors, made.quality, made.photos, np.full(70, NOBODY, dtype=np.int64))
+    rules = Rules(same_person_from=0.5, small=0)
+    found = cluster(faces, nearest(faces.vectors, 0.3, 70), rules)
+    joined = {frozenset(group) for group in by_hand(faces, rules) if len(group) > 1}
+    assert len(joined) > 4
+    linked: dict[int, set[int]] = defaultdict(set)
+    for index in np.flatnonzero(found.cores):
+        linked[int(found.groups[index])].add(int(index))
+    assert {frozenset(group) for group in linked.values() if len(group) > 1} == joined
+
+
+def around(centre: NDArray[np.float64], number: int, own: float, seed: int) -> list[NDArray[np.float64]]:
+    """Faces that are `own` alike to each other, whatever else is between them."""
+    noise = np.random.default_rng(seed).standard_normal((number, len(centre)))
+    noise -= np.outer(noise @ centre, centre)
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    return list(np.sqrt(own) * centre + np.sqrt(1 - own) * noise)
+
+
+def two_beside_many(likeness: float, own: float) -> list[int]:
+    """Two faces whose own direction has this likeness to that of forty others."""
+    centre, aside = np.eye(256)[:2]
+    theirs = likeness * centre + np.sqrt(1 - likeness**2) * aside
+    vectors = [*around(centre, 40, 0.62, seed=1), *around(theirs, 2, own, seed=2)]
+    return groups(of(*(vector.tolist() for vector in vectors)))[40:]
+
+
+def test_a_few_that_are_just_too_far_on_average_join_a_larger_group() -> None:
+    """0.49 on average, and 0.53 like each other."""
+    assert two_beside_many(0.86, own=0.53) == [0, 0]
+
+
+def test_those_of_a_sister_do_not_though_they_are_as_close() -> None:
+    """Also 0.49 on average, but 0.77 like each other."""
+    assert two_beside_many(0.71, own=0.77) == [40, 40]
+
+
+def test_a_poor_face_joins_whom_enough_speak_for_though_the_centre_is_far() -> None:
+    """It is like two of twenty."""
+    centre, aside = np.eye(256)[:2]
+    many = around(centre, 20, 0.62, seed=1)
+    poor = 0.33 * many[0] + 0.33 * many[1] + 0.81 * aside
+    quality = np.array([0.9] * 20 + [0.3])
+    assert groups(of(*(vector.tolist() for vector in (*many, poor)), quality=quality))[20] == 0
+    poor = 0.6 * many[0] + 0.8 * aside  # only one
+    assert groups(of(*(vector.tolist() for vector in (*many, poor)), quality=quality))[20] == NOBODY
