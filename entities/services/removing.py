@@ -18,6 +18,8 @@ from entities.storage import EntityStorageService, disk_full_explained
 BATCH_SIZE = 500
 MOST_AT_ONCE = 1000
 """With more than so many below it an entity is only hidden at once, and removed in slices after that."""
+SLICE = 100
+"""Nobody else can write to SQLite while one goes: a fraction of a second, also on a small machine."""
 PAUSE_SECONDS = 0.05
 """Between slices, for those who wait to write."""
 
@@ -78,7 +80,7 @@ def _remove_slice(storage: EntityStorageService) -> int:
     """From the leaves up: nothing that still has something in it."""
     locks.hold(locks.HIERARCHY)
     has_children = Exists(Entity.all_rows.filter(parent=OuterRef("entity_id")))
-    leaves = list(Removal.objects.filter(~has_children).order_by("entity_id")[:BATCH_SIZE])
+    leaves = list(Removal.objects.filter(~has_children).order_by("entity_id")[:SLICE])
     of_one = [leaf.entity_id for leaf in leaves if leaf.removed_by == leaves[0].removed_by]
     if of_one:
         disposal.discard(storage, _lock_rows(of_one))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removing, "MOST_AT_ONCE", 3)
-    monkeypatch.setattr(removing, "BATCH_SIZE", 2)
+    monkeypatch.setattr(removing, "SLICE", 2)
     monkeypatch.setattr(removing, "PAUSE_SECONDS", 0)
 
 
