@@ -68,6 +68,7 @@ class Connection:
         self._broker = broker
         self._callbacks = callbacks
         self._topics = listen_to
+        self._is_closed = False
         self._was_told_down = False
         self._confirmed: set[int] = set()
         self._confirmation = threading.Event()
@@ -104,8 +105,11 @@ class Connection:
         return self._client.publish(message.topic, message.payload, LEAST_ONCE, message.retain).mid
 
     def close(self) -> None:
-        """With a word of farewell, so that the broker leaves the will unsaid."""
+        """With a word of farewell, so that the broker leaves the will unsaid. One that is just being made is
+        ended by its own thread: whatever it learns first would have it forget that it was told to end.
+        """
         was_up = self.is_up
+        self._is_closed = True
         self._client.disconnect()
         if was_up:
             self._client.loop_stop()  # its thread is not waiting for a host that does not answer
@@ -124,6 +128,9 @@ class Connection:
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _more: Properties | None
     ) -> None:
+        if self._is_closed:
+            client.disconnect()
+            return
         if code.is_failure:
             self._tell_down(str(code))
             return
@@ -134,12 +141,15 @@ class Connection:
         self.is_up = True
         self._callbacks.up()
 
-    def _on_connect_fail(self, _client: Client, _data: object) -> None:
+    def _on_connect_fail(self, client: Client, _data: object) -> None:
+        if self._is_closed:
+            client.disconnect()
+            return
         self._tell_down("no connection")
 
     def _on_disconnect(
         self,
-        _client: Client,
+        client: Client,
         _data: object,
         _flags: DisconnectFlags,
         code: ReasonCode,
@@ -147,6 +157,9 @@ class Connection:
     ) -> None:
         self.is_up = False
         self._callbacks.down()
+        if self._is_closed:
+            client.disconnect()
+            return
         if code.is_failure:
             self._tell_down(str(code))
 

@@ -25,6 +25,7 @@ from django.test import override_settings
 
 import vectors
 from store_project.config import MInsightConfig, StoreConfig
+from tests.mqtt import mqtt_threads
 from tests.processes import Manage
 
 LOOPBACK = "127.0.0.1"
@@ -77,6 +78,16 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     with override_settings(MEDIA_ROOT=tmp_path / "media", VECTORS=stores):
         yield tmp_path
         vectors.close_stores()
+
+
+@pytest.fixture(autouse=True)
+def no_mqtt_thread_left() -> Iterator[None]:
+    """A connection that was closed while it was being made may try for some seconds more, which no other test
+    may do."""
+    yield
+    for thread in mqtt_threads():
+        thread.join(20)
+        assert not thread.is_alive(), "a connection outlives its test"
 
 
 @pytest.fixture

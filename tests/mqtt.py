@@ -43,6 +43,11 @@ class Listener:
         return self.of(topic)[-1]
 
 
+def mqtt_threads() -> list[threading.Thread]:
+    """Of connections of this process."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("paho-mqtt")]
+
+
 @contextmanager
 def own_topic_port() -> Iterator[int]:
     """So that tests at the same broker do not hear each other. Leaves nothing with the broker."""

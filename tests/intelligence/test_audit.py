@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -198,7 +197,4 @@ def test_a_broker_that_is_away_is_told_of(monkeypatch: pytest.MonkeyPatch, media
     monkeypatch.setattr("intelligence.audit.retained.BROKER_SECONDS", 0.1)
     with override_settings(MQTT_BROKER="127.0.0.1", MQTT_PORT=1, MQTT_TOPIC_PORT=1):
         code, findings = audit()
-    for thread in threading.enumerate():  # it may be trying still, which no other test may do
-        if thread.name.startswith("paho-mqtt"):
-            thread.join(20)
     assert (code, [each["kind"] for each in findings]) == (3, ["orphaned_file"])
