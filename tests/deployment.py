@@ -152,7 +152,7 @@ def own_redis_database() -> Iterator[str]:
     """One of Redis's databases that nobody uses."""
     for number in REDIS_DATABASES:
         client = redis.Redis(host=LOOPBACK, db=number)
-        if client.set("store-chaos", os.getpid(), nx=True, ex=3600) and client.dbsize() == 1:
+        if _is_taken(client):
             try:
                 yield f"redis://{LOOPBACK}:6379/{number}"
             finally:
@@ -161,6 +161,17 @@ def own_redis_database() -> Iterator[str]:
             return
         client.close()
     raise RuntimeError("every database of Redis is in use")
+
+
+def _is_taken(client: Any) -> bool:
+    """False where it is somebody's: by what lies in it, or by a worker that was left behind and listens."""
+    if not client.set("store-chaos", os.getpid(), nx=True, ex=3600):
+        return False
+    here = [each for each in client.client_list() if each["db"] == str(client.get_connection_kwargs()["db"])]
+    if client.dbsize() == 1 and len(here) == 1:
+        return True
+    client.delete("store-chaos")
+    return False
 
 
 def free_port() -> int:

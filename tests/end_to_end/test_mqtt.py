@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from intelligence.broadcast import Topics
 from store_project.config import BASE_DIR
+from tests.deployment import own_redis_database
 from tests.end_to_end.test_serve import Server, serving
 from tests.factories import jpeg
 from tests.mqtt import BROKER, Listener, kept, listening, own_topic_port
 from tests.processes import Manage, wait_until
-
-REDIS_DATABASE = 13
 
 pytestmark = [pytest.mark.services("mosquitto"), pytest.mark.timeout(180)]
 
@@ -32,6 +30,12 @@ pytestmark = [pytest.mark.services("mosquitto"), pytest.mark.timeout(180)]
 def topics() -> Iterator[Topics]:
     with own_topic_port() as port:
         yield Topics(port)
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    with own_redis_database() as url:
+        yield url
 
 
 def broker(topics: Topics) -> dict[str, str]:
@@ -127,13 +131,12 @@ def test_a_broker_that_is_away_costs_only_the_messages(
 
 @pytest.mark.services("mosquitto", "redis")
 def test_a_worker_of_several_processes(
-    manage: Manage, server_dir: Path, topics: Topics, tmp_path: Path
+    manage: Manage, server_dir: Path, topics: Topics, tmp_path: Path, redis_url: str
 ) -> None:
     """The web side asks it by a task; the process that reads history is not the one that is present."""
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(jpeg(1))
-    scaled = {**broker(topics), "CELERY_BROKER_URL": f"redis://127.0.0.1:6379/{REDIS_DATABASE}"}
-    redis.Redis(db=REDIS_DATABASE).flushdb()
+    scaled = {**broker(topics), "CELERY_BROKER_URL": redis_url}
     assert manage("migrate", **scaled, QDRANT_URL="http://127.0.0.1:1").returncode == 0
     with listening(*all_of(topics)) as listener:
         with worker(server_dir, scaled) as process:

@@ -12,28 +12,33 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import redis
 from celery import Celery
 from PIL import Image
 
 from store_project.config import BASE_DIR
+from tests.deployment import own_redis_database
 from tests.poison import DEADLY, ENDLESS
 from tests.processes import Manage, wait_until
 
 pytestmark = [pytest.mark.services("redis"), pytest.mark.timeout(300)]
 
-REDIS_DATABASE = 11
-BROKER = f"redis://127.0.0.1:6379/{REDIS_DATABASE}"
 ATTEMPTS = 3
 ENV = {
-    "CELERY_BROKER_URL": BROKER,
     "DJANGO_SETTINGS_MODULE": "tests.poison",
     "COMPUTE_JOB_DEADLINE_SECONDS": "4",
     "JOB_SILENCE_SECONDS": "1",
 }
 
-AWAY = {**ENV, "QDRANT_URL": "http://127.0.0.1:1"}
+AWAY = {"QDRANT_URL": "http://127.0.0.1:1"}
 """The worker alone has the folder of vectors open."""
+
+Env = dict[str, str]
+
+
+@pytest.fixture
+def env() -> Iterator[Env]:
+    with own_redis_database() as url:
+        yield {**ENV, "CELERY_BROKER_URL": url}
 
 
 @pytest.fixture
@@ -45,11 +50,11 @@ def photos(tmp_path: Path) -> list[str]:
 
 
 @contextmanager
-def worker(manage: Manage) -> Iterator[subprocess.Popen[bytes]]:
+def worker(manage: Manage, env: Env) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "store_project", "worker", "-P", "prefork", "-c", "1"],
         cwd=BASE_DIR,
-        env={**os.environ, "CL_SERVER_DIR": str(manage.server_dir), "DATABASE_URL": "", **ENV},
+        env={**os.environ, "CL_SERVER_DIR": str(manage.server_dir), "DATABASE_URL": "", **env},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -62,30 +67,30 @@ def worker(manage: Manage) -> Iterator[subprocess.Popen[bytes]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_the_image_fails_and_the_worker_goes_on(manage: Manage, photos: list[str]) -> None:
-    redis.Redis(db=REDIS_DATABASE).flushdb()
+def test_the_image_fails_and_the_worker_goes_on(manage: Manage, photos: list[str], env: Env) -> None:
     *first, late = photos
-    assert manage("migrate", **AWAY).returncode == 0
-    sender = Celery(broker=BROKER)
-    with worker(manage) as process:
-        assert manage("ingest", *first, **AWAY).returncode == 0
-        wait_until(lambda: _swept(sender, manage) == {"completed": 1, "failed": 2}, seconds=150)
+    beside = {**env, **AWAY}
+    assert manage("migrate", **beside).returncode == 0
+    sender = Celery(broker=env["CELERY_BROKER_URL"])
+    with worker(manage, env) as process:
+        assert manage("ingest", *first, **beside).returncode == 0
+        wait_until(lambda: _swept(sender, manage, beside) == {"completed": 1, "failed": 2}, seconds=150)
         assert process.poll() is None
-        assert manage("ingest", late, **AWAY).returncode == 0
-        wait_until(lambda: _swept(sender, manage) == {"completed": 2, "failed": 2})
-    assert _given_up(manage) == {"deadly.png", "endless.png"}
+        assert manage("ingest", late, **beside).returncode == 0
+        wait_until(lambda: _swept(sender, manage, beside) == {"completed": 2, "failed": 2})
+    assert _given_up(manage, beside) == {"deadly.png", "endless.png"}
 
 
-def _swept(sender: Celery, manage: Manage) -> dict[str, int]:
+def _swept(sender: Celery, manage: Manage, env: Env) -> dict[str, int]:
     """How many images ended how; beat's own interval is a matter of half a minute."""
     for task, queue in (("sweep_jobs", "reconcile"), ("reconcile", "reconcile"), ("dispatch", "submit")):
         sender.send_task(f"intelligence.tasks.{task}", queue=queue)
-    told = json.loads(manage("intelligence", "status", "--json", **AWAY).stdout)
+    told = json.loads(manage("intelligence", "status", "--json", **env).stdout)
     return {status: number for status, number in told["images"].items() if number}
 
 
-def _given_up(manage: Manage) -> set[str]:
+def _given_up(manage: Manage, env: Env) -> set[str]:
     """The images of which it is told, in whatever order they were taken in."""
-    stories = [manage("intelligence", "explain", str(pk), "--json", **AWAY).stdout for pk in range(1, 5)]
+    stories = [manage("intelligence", "explain", str(pk), "--json", **env).stdout for pk in range(1, 5)]
     reason = f"Given up: {ATTEMPTS} runs ended without an answer"
     return {json.loads(story)["entity"]["label"] for story in stories if reason in story}

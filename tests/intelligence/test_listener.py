@@ -6,7 +6,6 @@ import json
 import signal
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from intelligence import hints, listener
 from intelligence.listener import MOST_WAITING, ComputeListener, Inbox, read_event
 from intelligence.mqtt import Broker
 from intelligence.vocabulary import JobStatus, TaskType
+from tests.deployment import own_redis_database
 from tests.factories import make_job, make_photo
 from tests.mqtt import BROKER, BROKER_PORT
 from tests.processes import Manage, wait_until
@@ -209,32 +209,36 @@ def test_events_wait_for_the_database(
     wait_until(lambda: asked == [OURS])
 
 
-REDIS = "redis://127.0.0.1:6379/11"
+NOBODY = "redis://127.0.0.1:9/0"
 
 
 def configured(**env: str) -> dict[str, str]:
     service = {"COMPUTE_SERVICE_URL": "http://127.0.0.1:9", "QDRANT_URL": "http://127.0.0.1:9"}
-    return {**service, "MQTT_BROKER": BROKER, "CELERY_BROKER_URL": REDIS, **env}
+    return {**service, "MQTT_BROKER": BROKER, "CELERY_BROKER_URL": NOBODY, **env}
 
 
 @pytest.mark.services("mosquitto", "redis")
-def test_the_command(manage: Manage, publisher: Client, tmp_path: Path) -> None:
+def test_the_command(manage: Manage, publisher: Client) -> None:
     """Asks workers over the broker, and ends when it is told to."""
     manage("migrate", **configured())
+    with own_redis_database() as url:
+        _hears_and_asks(manage, publisher, url)
+
+
+def _hears_and_asks(manage: Manage, publisher: Client, url: str) -> None:
     program = (
         "from tests.factories import *; "
         f"make_job(make_photo(), TaskType.CLIP_EMBEDDING, JobStatus.QUEUED, job_id='{OURS}')"
     )
     assert manage("shell", "-c", program, **configured()).returncode == 0
-    queue: Any = redis.Redis.from_url(REDIS)
-    queue.delete("callbacks")
-    with manage.started("compute_listener", **configured()) as process:
+    queue: Any = redis.Redis.from_url(url)
+    with manage.started("compute_listener", **configured(CELERY_BROKER_URL=url)) as process:
         wait_until(lambda: publish_and_count(publisher, queue) > 0)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 0, output
     assert OURS in str(queue.lrange("callbacks", 0, 0))
-    queue.delete("callbacks")
+    queue.close()
 
 
 def publish_and_count(publisher: Client, queue: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,14 +12,10 @@ from pytest_django import Settings
 from intelligence.listener import ComputeListener
 from intelligence.mqtt import Broker, Callbacks, Connection, Message
 from tests.deployment import LOOPBACK, free_port
+from tests.own_services import program
 from tests.processes import wait_until
 
-MOSQUITTO, PASSWD = shutil.which("mosquitto") or "", shutil.which("mosquitto_passwd") or ""
-
-pytestmark = [
-    pytest.mark.allow_hosts([LOOPBACK]),
-    pytest.mark.skipif(not (MOSQUITTO and PASSWD), reason="Mosquitto is not installed"),
-]
+pytestmark = pytest.mark.allow_hosts([LOOPBACK])
 
 NAME, PASSWORD = "store", "open sesame"
 
@@ -29,14 +24,14 @@ NAME, PASSWORD = "store", "open sesame"
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("mosquitto"), free_port()
     passwords = folder / "passwords"
-    subprocess.run([PASSWD, "-b", "-c", str(passwords), NAME, PASSWORD], check=True)
+    subprocess.run([program("mosquitto_passwd"), "-b", "-c", str(passwords), NAME, PASSWORD], check=True)
     folder.chmod(0o755)
     passwords.chmod(0o644)
     config = folder / "mosquitto.conf"
     config.write_text(
         f"listener {port} {LOOPBACK}\nallow_anonymous false\npassword_file {passwords}\nuser root\n"
     )
-    process = subprocess.Popen([MOSQUITTO, "-c", str(config)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([program("mosquitto"), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _answers(port))
         yield port
