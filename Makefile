@@ -73,7 +73,7 @@ bench-recognition: $(READY) ## Measure how well and how fast faces are sorted in
 chaos: $(READY) ## Kill workers, lose and double messages, then look whether all is right (CHAOS="--minutes 10")
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
-guards: $(READY) ## Break each guard of the pipeline in a copy and see its test fail
+guards: $(READY) ## Break each guard in a copy and see its test fail
 	$(BIN)/python -m tests.guards
 
 clean: ## Remove .venv and the caches; the data stays

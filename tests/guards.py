@@ -1,4 +1,4 @@
-"""Breaks each guard of the pipeline on purpose, in a copy, and sees the test that is named for it fail.
+"""Breaks each guard of pipeline and operations, in a copy, and sees the test that is there for it fail.
 
     python -m tests.guards
 
@@ -30,6 +30,8 @@ class Guard:
 
 
 PIPELINE = "tests/intelligence/test_pipeline.py"
+AUDIT = "tests/intelligence/test_audit.py"
+BACKUP = "tests/end_to_end/test_backup.py"
 GUARDS = [
     Guard(
         "the cursor waits for open transactions",
@@ -137,6 +139,83 @@ GUARDS = [
         "self._forget([change.id for change in new_content if change.id in known])",
         "ImageIntelligence.objects.filter(pk__in=[change.id for change in new_content]).delete()",
         "tests/intelligence/test_reconcile.py::test_new_content_forgets_what_was_found_on_the_old",
+    ),
+    Guard(
+        "an audit leaves alone what is young",
+        "entities/audit/findings.py",
+        "return moment < self.settled_before and",
+        "return",
+        f"{AUDIT}::test_what_is_young_is_left_alone",
+    ),
+    Guard(
+        "what an audit finds is looked at once more under its lock",
+        "entities/audit/mending.py",
+        "still_so=not is_named",
+        "still_so=True",
+        f"{AUDIT}::test_what_belongs_to_somebody_by_now_is_not_mended",
+    ),
+    Guard(
+        "an audit puts files away, and deletes none",
+        "entities/quarantine.py",
+        "source.rename(path)",
+        "source.unlink()",
+        f"{AUDIT}::test_files_go_into_quarantine_and_from_there_in_the_end",
+    ),
+    Guard(
+        "a backup has its name only when it is whole",
+        "store_project/backup/making.py",
+        'folder = snapshots / f"{UNFINISHED}{name}"',
+        "folder = snapshots / name",
+        f"{BACKUP}::test_a_disk_that_is_full_at_any_moment_leaves_no_half_backup",
+    ),
+    Guard(
+        "a backup is compared with its hashes before it is put back",
+        "store_project/backup/restoring.py",
+        'if _sha256(backup.source / "files" / each["path"]) != each["sha256"]:',
+        "if False:",
+        f"{BACKUP}::test_a_backup_that_is_damaged_touches_nothing",
+    ),
+    Guard(
+        "what waits for an MQTT broker is bounded",
+        "intelligence/broadcast.py",
+        "if len(self._items) + len(self._subjects) < MOST_NOTES:",
+        "if True:",
+        "tests/intelligence/test_broadcast.py::test_a_broker_that_is_away_holds_nobody_up",
+    ),
+    Guard(
+        "what a compute service says too fast is dropped",
+        "intelligence/listener.py",
+        "if job_id not in self._waiting and len(self._waiting) >= MOST_WAITING:",
+        "if False:",
+        "tests/intelligence/test_listener.py::test_a_flood_is_bounded",
+    ),
+    Guard(
+        "an MQTT connection that is not noted any more is not well",
+        "store_project/readiness.py",
+        "if age > mqtt_clock.SILENT_SECONDS:",
+        "if False:",
+        "tests/store_project/test_health.py::test_mqtt_is_well_while_its_announcer_is_connected",
+    ),
+    Guard(
+        "a page loads and runs what is ours alone",
+        "store_project/content_policy.py",
+        "response.headers.setdefault(HEADER, POLICY)",
+        "pass",
+        "tests/store_project/test_content_policy.py::test_every_answer_has_it",
+    ),
+    Guard(
+        "what Django itself refuses is told as everything is",
+        "store_project/urls.py",
+        'handler400 = "store_project.error_pages.bad_request"',
+        'handler400 = "django.views.defaults.bad_request"',
+        "tests/store_project/test_errors.py::test_outside_the_api_too",
+    ),
+    Guard(
+        "browsers find the icon",
+        "store_project/settings.py",
+        'WHITENOISE_ROOT = Path(__file__).parent / "at_root"',
+        'WHITENOISE_ROOT = ""',
+        "tests/store_project/test_content_policy.py::test_the_icon",
     ),
 ]
 
