@@ -87,7 +87,16 @@ class Composed:
     @staticmethod
     def _under_its_name(name: str, command: list[str]) -> list[str]:
         """As a container has one; workers are told apart by it."""
-        return ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *command]
+        return [
+            "unshare",
+            "--map-root-user",
+            "--uts",
+            "sh",
+            "-c",
+            'hostname "$0" && exec "$@"',
+            name,
+            *command,
+        ]
 
 
 @contextmanager

@@ -149,6 +149,15 @@ def test_the_image_has_a_user_of_its_own() -> None:
     assert sum(line.startswith("FROM ") for line in lines) == 2, "what builds it is left behind"
 
 
+def test_the_image_can_back_its_database_up() -> None:
+    """With tools that are at least as new as the server."""
+    tools = re.search(r"postgresql-client-(\d+)", (BASE_DIR / "Dockerfile").read_text())
+    server = re.match(r"postgres:(\d+)", SERVICES["postgres"]["image"])
+    assert tools
+    assert server
+    assert int(tools[1]) >= int(server[1])
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_part_has_its_bounds(name: str) -> None:
     assert {"mem_limit", "cpus", "pids_limit"} <= set(SERVICES[name])

@@ -18,8 +18,8 @@ from store_project.config import BASE_DIR
 from tests.processes import Manage
 
 FIRST_RELEASE = {"entities": 5, "intelligence": 8}
-"""Its last migrations. They are let be: nobody has upgraded to it, so they run on a database that is empty and
-serves nobody. A number here is never raised for a migration that comes after a release."""
+"""Its last migrations. They are let be: nobody has upgraded to it, so they run on a database
+that is empty and serves nobody. A number here is never raised for a migration that comes after a release."""
 
 PROGRAM = """
 import json

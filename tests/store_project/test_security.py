@@ -32,7 +32,7 @@ print(Client().get("/healthz", headers={"host": "evil.example"}).status_code)
 """
 
 
-@pytest.mark.parametrize("path", ["/", "/entities", "/admin/login/", "/no/such/path"])
+@pytest.mark.parametrize("path", ["/", "/entities", "/admin/login/", "/no/such/path", "/api/docs"])
 def test_every_answer_is_guarded(path: str) -> None:
     headers = Client().get(path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
