@@ -80,7 +80,7 @@ def redis_with_tls(certificate: Path, key: Path) -> Iterator[OwnService]:
     port = free_port()
     files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
     tls = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", *map(str, files)]
-    command = [_program("redis-server"), "--bind", LOOPBACK, "--save", "", *tls]
+    command = [program("redis-server"), "--bind", LOOPBACK, "--save", "", *tls]
     with _folder() as folder, _running(OwnService(command, port, folder)) as service:
         yield service
 

@@ -20,12 +20,12 @@ from tests.deployment import own_redis_database
 from tests.poison import DEADLY, ENDLESS
 from tests.processes import Manage, wait_until
 
-pytestmark = [pytest.mark.services("redis"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.services("redis"), pytest.mark.timeout(450)]
 
 ATTEMPTS = 3
 ENV = {
     "DJANGO_SETTINGS_MODULE": "tests.poison",
-    "COMPUTE_JOB_DEADLINE_SECONDS": "4",
+    "COMPUTE_JOB_DEADLINE_SECONDS": "12",
     "JOB_SILENCE_SECONDS": "1",
 }
 
@@ -74,7 +74,9 @@ def test_the_image_fails_and_the_worker_goes_on(manage: Manage, photos: list[str
     sender = Celery(broker=env["CELERY_BROKER_URL"])
     with worker(manage, env) as process:
         assert manage("ingest", *first, **beside).returncode == 0
-        wait_until(lambda: _swept(sender, manage, beside) == {"completed": 1, "failed": 2}, seconds=150)
+        with suppress(AssertionError):  # then what there is says more
+            wait_until(lambda: _swept(sender, manage, beside) == {"completed": 1, "failed": 2}, seconds=240)
+        assert _swept(sender, manage, beside) == {"completed": 1, "failed": 2}
         assert process.poll() is None
         assert manage("ingest", late, **beside).returncode == 0
         wait_until(lambda: _swept(sender, manage, beside) == {"completed": 2, "failed": 2})
