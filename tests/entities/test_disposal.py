@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
-from entities import disposal
-from entities.models import DiscardedFile, Entity
+from entities import disposal, holding, services
+from entities.holding import all_files_held
+from entities.models import DiscardedFile, Entity, ServiceConfig
 from entities.previews import PreviewService
 from entities.storage import ABANDONED_SECONDS, EntityStorageService
 from entities.tasks import sweep_files
@@ -66,6 +68,30 @@ def test_it_works(storage: EntityStorageService) -> None:
     assert media_files() == [photo.file_path]
     assert not DiscardedFile.objects.exists()
     sweep_files()
+
+
+def test_while_files_are_held_none_goes(storage: EntityStorageService) -> None:
+    photo = make_photo(1)
+    services.patch_entity(photo.pk, {"is_deleted": True})
+    put(storage, PATH)
+    discarded(PATH)
+    with all_files_held():
+        services.remove_entity(photo.pk, storage=storage)
+        sweep_files()
+        assert media_files() == sorted([PATH, str(photo.file_path)])
+    sweep_files()
+    assert media_files() == []
+
+
+def test_who_held_them_and_died_is_forgotten(storage: EntityStorageService) -> None:
+    put(storage, PATH)
+    discarded(PATH)
+    ServiceConfig.objects.create(key=holding.KEY, value=True)
+    sweep_files()
+    assert media_files() == [PATH]
+    ServiceConfig.objects.update(updated_at=timezone.now() - holding.FORGOTTEN_AFTER)
+    sweep_files()
+    assert media_files() == []
 
 
 def test_a_file_that_an_entity_names_again_stays(storage: EntityStorageService) -> None:
