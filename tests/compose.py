@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from store_project.config import BASE_DIR
-from tests import qdrant_service
+from tests import own_services, qdrant_service
 from tests.deployment import LOOPBACK, free_port, own_database, own_redis_database
 from tests.mqtt import own_topic_port
 
@@ -88,7 +88,7 @@ class Composed:
     def _under_its_name(name: str, command: list[str]) -> list[str]:
         """As a container has one; workers are told apart by it."""
         return [
-            "unshare",
+            own_services.program("unshare"),
             "--map-root-user",
             "--uts",
             "sh",

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from store_project.config import BASE_DIR
+from tests import own_services
 from tests.deployment import free_port, own_database
 from tests.pictures import jpeg
 from tests.processes import Manage, wait_until
@@ -237,11 +238,10 @@ def test_a_disk_that_is_full_at_any_moment_leaves_no_half_backup(store: Manage, 
 
 def _attempts(store: Manage, destination: Path) -> list[Any]:
     """In a mount namespace of their own."""
-    unshare = str(shutil.which("unshare"))
     program = [sys.executable, "-m", "tests.end_to_end.filling_disk", str(destination)]
     env = {"CL_SERVER_DIR": str(store.server_dir), "DJANGO_SETTINGS_MODULE": "store_project.settings"}
     done = subprocess.run(
-        [unshare, "--map-root-user", "--mount", *program],
+        [own_services.program("unshare"), "--map-root-user", "--mount", *program],
         cwd=BASE_DIR,
         env={**os.environ, **env, **FAKE, "DATABASE_URL": ""},
         capture_output=True,
