@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from django.db import transaction
@@ -10,10 +11,11 @@ from django.utils import timezone
 
 from entities.models import Entity
 from entities.storage import EntityStorageService
-from intelligence import announce, marks, rows
+from intelligence import announce, hints, marks, rows
 from intelligence.models import Face, ImageIntelligence
 from intelligence.people.journal import Journal, written
 from intelligence.people_models import FaceDecision, PeopleOperation
+from intelligence.vocabulary import TaskType
 from vectors import QdrantVectorStore
 
 
@@ -31,9 +33,9 @@ def remove(*, face_id: int, storage: EntityStorageService, store: QdrantVectorSt
         ImageIntelligence.objects.filter(pk=face.entity_id, face_count__gt=0).update(
             face_count=F("face_count") - 1, updated_at=timezone.now()
         )
-        _say_that_there_is_none(journal, face)
+        _say_that_there_is_none(journal, face.entity_id, face.bbox)
         store.delete([face_id])
-        face.delete()
+        journal.remove_face(face)
         marks.note([face.entity_id])
         rows.settle(face.entity_id)  # its embedding may have been all that the image waited for
         announce.entities([face.entity_id])
@@ -41,14 +43,22 @@ def remove(*, face_id: int, storage: EntityStorageService, store: QdrantVectorSt
             transaction.on_commit(partial(storage.remove, face.file_path), robust=True)
 
 
-def _say_that_there_is_none(journal: Journal, face: Face) -> None:
-    """What was said of it before is of nothing any more."""
-    FaceDecision.objects.filter(face=face).delete()
-    md5 = Entity.objects.values_list("md5", flat=True).get(pk=face.entity_id)
+def deny(*, entity_id: int, bbox: Mapping[str, float], by: str | None) -> None:
+    """There is no face at this place. One that is there goes when the image has been looked at again."""
+    with written(PeopleOperation.Kind.REMOVE_FACE, by=by) as journal:
+        rows.lock_entities([entity_id])
+        _say_that_there_is_none(journal, entity_id, bbox)
+        rows.make_pending([entity_id], TaskType.FACE_DETECTION)
+        transaction.on_commit(hints.dispatch)
+        journal.operation.summary = f"Said that there is no face at a place of entity {entity_id}"
+
+
+def _say_that_there_is_none(journal: Journal, entity_id: int, bbox: Mapping[str, float]) -> None:
+    md5 = Entity.objects.values_list("md5", flat=True).get(pk=entity_id)
     decision = FaceDecision(
-        entity_id=face.entity_id,
+        entity_id=entity_id,
         md5=md5 or "",
-        bbox=face.bbox,
+        bbox=bbox,
         verdict=FaceDecision.Verdict.NO_FACE,
         decided_by=journal.by,
     )

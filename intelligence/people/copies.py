@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q
 
 from entities.models import Entity
+from intelligence import faces
 from intelligence.models import Face
 from intelligence.people import decisions, persons
 from intelligence.people.errors import PeopleError
@@ -131,12 +132,18 @@ class Reader:
 
 
 def _say_that_there_is_none(told: Told) -> str:
+    """Which takes effect as soon as a worker has looked at the image again."""
     entity_id = Entity.objects.filter(md5=told["md5"]).values_list("pk", flat=True).first()
     if entity_id is None:
         return "waiting"
-    about = {"entity_id": entity_id, "md5": told["md5"], "bbox": told["bbox"], "verdict": Verdict.NO_FACE}
-    _, is_new = FaceDecision.objects.get_or_create(**about, defaults={"decided_by": told["by"]})
-    return "done" if is_new else "there"
+    said = FaceDecision.objects.filter(entity=entity_id, md5=told["md5"], verdict=Verdict.NO_FACE)
+    if any(shared(each.bbox, told["bbox"]) >= SAME_PLACE for each in said):
+        return "there"
+    face = face_at(told["md5"], told["bbox"])
+    if face is not None and FaceDecision.objects.filter(face=face, verdict=Verdict.IS).exists():
+        return "other"
+    faces.deny(entity_id=entity_id, bbox=told["bbox"], by=told["by"])
+    return "done"
 
 
 def face_at(md5: str, bbox: Told) -> Face | None:

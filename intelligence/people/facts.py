@@ -27,6 +27,8 @@ FIELDS: Mapping[PeopleChange.Of, tuple[str, ...]] = {
     ),
     PeopleChange.Of.DISTINCTION: ("person_id", "other_id", "decided_by", "decided_at"),
 }
+SHAPE = ("entity_id", "bbox", "landmarks", "confidence", "quality", "model")
+"""What else is noted of a face that goes, so that it can come back."""
 TIMES = ("created_at", "decided_at")
 
 _KINDS: Mapping[type[Row], PeopleChange.Of] = {
@@ -47,6 +49,10 @@ def fact_of(row: Row) -> Fact:
     return {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()
     }
+
+
+def whole_of(face: Face) -> Fact:
+    return fact_of(face) | {name: getattr(face, name) for name in SHAPE}
 
 
 def fields_from(fact: Fact) -> dict[str, Any]:

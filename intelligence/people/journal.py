@@ -18,7 +18,7 @@ from entities import locks
 from entities.models import Entity
 from intelligence import hints, marks, rows
 from intelligence.models import Face
-from intelligence.people.facts import Fact, Row, fact_of, kind_of
+from intelligence.people.facts import Fact, Row, fact_of, fields_from, kind_of, whole_of
 from intelligence.people_models import (
     FaceDecision,
     KnownPerson,
@@ -95,6 +95,21 @@ class Journal:
         """Who has moved on covers nobody."""
         for person in KnownPerson.objects.filter(cover_face__in=[face.pk for face in faces]):
             self.set_person(person, cover_face_id=None)
+
+    def remove_face(self, face: Face) -> None:
+        """With what was said of it. Its crop and its vector are the caller's to remove."""
+        self._uncover([face])
+        self.drop(FaceDecision.objects.filter(face=face))
+        self.note(face, whole_of(face), None)
+        face.delete()
+
+    def bring_face_back(self, pk: int, whole: Fact) -> Face:
+        """Without crop and vector, which are gone: looking at the image again makes them anew."""
+        face = Face(pk=pk, **fields_from(whole))
+        face.save(force_insert=True)
+        self.note(face, None, whole_of(face))
+        self._moved_on.add(face.entity_id)
+        return face
 
     # --- People ---
 

@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import F, Q
 
 from entities.models import Entity
-from intelligence.models import Face
+from intelligence import hints, rows
+from intelligence.models import Face, ImageIntelligence
 from intelligence.people.errors import ConflictError, UnknownError
 from intelligence.people.facts import Fact, differing, fields_from
 from intelligence.people.journal import Journal, written
@@ -23,6 +25,7 @@ from intelligence.people_models import (
     PeopleOperation,
     PersonDistinction,
 )
+from intelligence.vocabulary import TaskType
 
 Kind, Of = PeopleOperation.Kind, PeopleChange.Of
 
@@ -66,8 +69,6 @@ def effects_of(operation: PeopleOperation) -> list[PeopleChange]:
 def _require_undoable(operation: PeopleOperation) -> None:
     if operation.kind == Kind.UNDO:
         raise ConflictError(f"Operation {operation.pk} took another one back; take that step again instead.")
-    if operation.kind == Kind.REMOVE_FACE:
-        raise ConflictError("A face that was removed cannot come back; have its image looked at again.")
     undone = PeopleOperation.objects.filter(undoes=operation).first()
     if undone is not None:
         raise ConflictError(f"Operation {operation.pk} was undone already, by operation {undone.pk}.")
@@ -82,7 +83,9 @@ class _Restoration:
 
     def run(self) -> None:
         self._bring_people_back()
-        self.journal.drop(self._now(Of.DECISION, FaceDecision, made=True))
+        denied = self._now(Of.DECISION, FaceDecision, made=True)
+        self.journal.drop(denied)
+        self._bring_faces_back([each for each in denied if each.verdict == FaceDecision.Verdict.NO_FACE])
         self.journal.drop(self._now(Of.DISTINCTION, PersonDistinction, made=True))
         self._restore_faces()
         self._restore_decisions()
@@ -108,11 +111,25 @@ class _Restoration:
                 fields = {**fields_from(each.before), "cover_face_id": None}  # until its faces are back
                 self.journal.make_person(pk=each.row, **fields)
 
+    def _bring_faces_back(self, denied: Collection[FaceDecision]) -> None:
+        """Where it was said that there is none, and the image has the same content still."""
+        about = {each.entity_id for each in denied}
+        contents = dict(Entity.objects.filter(pk__in=about).values_list("pk", "md5"))
+        images = {each.entity_id for each in denied if each.md5 == contents[each.entity_id]}
+        gone = {each.face: each.before for each in self._of(Of.FACE) if each.after is None}
+        wholes = {pk: whole for pk, whole in gone.items() if pk and whole and whole["entity_id"] in images}
+        self._require_people({whole["known_person_id"] for whole in wholes.values()})
+        for pk, whole in wholes.items():
+            self.faces[pk] = self.journal.bring_face_back(pk, whole)
+            ImageIntelligence.objects.filter(pk=whole["entity_id"]).update(face_count=F("face_count") + 1)
+        if rows.make_pending(images, TaskType.FACE_DETECTION):
+            transaction.on_commit(hints.dispatch)
+
     def _restore_faces(self) -> None:
         alike: dict[str, tuple[Fact, list[Face]]] = {}
         for each in self._of(Of.FACE):
             face = self.faces.get(each.face or 0)
-            if face is not None and each.before is not None:
+            if face is not None and each.before is not None and each.after is not None:
                 alike.setdefault(repr(each.before), (each.before, []))[1].append(face)
         self._require_people({before["known_person_id"] for before, _ in alike.values()})
         for before, faces in alike.values():
@@ -122,13 +139,14 @@ class _Restoration:
         wanted = {pk for pk in ids if pk is not None}
         missing = wanted - set(KnownPerson.objects.filter(pk__in=wanted).values_list("pk", flat=True))
         if missing:
-            raise ConflictError(f"Person {min(missing)} is not there any more: the faces cannot go back.")
+            raise ConflictError(f"Person {min(missing)} is not there any more: this cannot go back.")
 
     def _restore_decisions(self) -> None:
         changed = [each for each in self._of(Of.DECISION) if each.before is not None]
         images = {each.before["entity_id"] for each in changed if each.before is not None}
         there = set(Entity.objects.filter(pk__in=images).values_list("pk", flat=True))
         decisions = FaceDecision.objects.in_bulk([each.row for each in changed])
+        self._require_people({each.before["person_id"] for each in changed if each.before is not None})
         for each in changed:
             assert each.before is not None
             if each.row in decisions:

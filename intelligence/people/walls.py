@@ -32,7 +32,8 @@ def closest_people(face_ids: Collection[int], *, limit: int) -> list[int]:
 
 
 def photos_of_several(person_ids: Collection[int]) -> int:
-    """How many photos show more than one of them; or one of them twice."""
+    """How many photos show more than one of them."""
     shown: QuerySet[Face] = visibility.outside_trash(Face.objects.filter(known_person__in=person_ids))
-    faces = Counter(shown.order_by().values_list("entity_id", flat=True))
-    return sum(1 for number in faces.values() if number > 1)
+    pairs = shown.order_by().values_list("entity_id", "known_person_id").distinct()
+    people = Counter(entity_id for entity_id, _ in pairs)
+    return sum(1 for number in people.values() if number > 1)

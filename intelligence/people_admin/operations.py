@@ -27,7 +27,7 @@ class Told:
 
     @property
     def can_be_undone(self) -> bool:
-        return not self.is_undone and self.operation.kind not in {Kind.UNDO, Kind.REMOVE_FACE}
+        return not self.is_undone and self.operation.kind != Kind.UNDO
 
 
 def with_names(operations: Iterable[PeopleOperation]) -> list[Told]:

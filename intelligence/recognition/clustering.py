@@ -58,7 +58,7 @@ def nearest(vectors: Vectors, least: float, most: int) -> Graph:
         for row, alike in enumerate(block):
             alike[start + row] = -1.0
             near = np.flatnonzero(alike >= least)
-            near = near[np.argsort(-alike[near], kind="stable")][:most]
+            near = near[np.argsort(-alike[near], kind="stable")[:most]]  # a slice would keep all of them
             indices.append(near)
             cosines.append(alike[near])
     return Graph(indices, cosines)

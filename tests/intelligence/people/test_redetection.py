@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from entities.storage import EntityStorageService
 from intelligence import faces, people, rows
 from intelligence.compute.base import BoundingBox
 from intelligence.models import Face, ImageIntelligence
+from intelligence.people.copies import Reader
 from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, PeopleOperation
 from intelligence.vocabulary import TaskType
 from tests.factories import jpeg, make_person, make_photo
@@ -136,9 +138,76 @@ def test_a_removed_face_does_not_come_back(pipeline: Pipeline, photo: Entity, ad
     assert ImageIntelligence.objects.get().face_count == 1
     decision = FaceDecision.objects.get()
     assert (decision.verdict, decision.person_id, decision.decided_by) == ("no_face", None, "me")
-    operation = PeopleOperation.objects.latest("pk")
-    with pytest.raises(people.ConflictError, match="cannot come back"):
-        people.undo(operation_id=operation.pk, by="me")
+
+
+def test_a_removed_face_comes_back_with_who_it_was(
+    pipeline: Pipeline, photo: Entity, ada: KnownPerson
+) -> None:
+    left, _ = faces_on(photo)
+    people.assign(face_ids=[left.pk], person_id=ada.pk, by="me")
+    people.set_cover(person_id=ada.pk, face_id=left.pk, by="me")
+    remove(left)
+
+    people.undo(operation_id=PeopleOperation.objects.latest("pk").pk, by="me")
+    assert [face.pk for face in faces_on(photo)] == [left.pk, left.pk + 1]
+    assert ImageIntelligence.objects.get().face_count == 2
+    pipeline.work()
+
+    found, _ = faces_on(photo)
+    assert (found.bbox, person_of(found)) == (left.bbox, (ada.pk, "user"))
+    assert EntityStorageService.from_settings().resolve(found.file_path).exists()
+    assert set(get_face_store().fetch([found.pk])) == {found.pk}
+    ada.refresh_from_db()
+    assert ada.cover_face_id == found.pk
+    assert FaceDecision.objects.get().face_id == found.pk
+
+
+def test_a_removed_face_stays_away_from_other_content(pipeline: Pipeline, photo: Entity) -> None:
+    left, _ = faces_on(photo)
+    remove(left)
+    replace(photo, jpeg(2))
+    pipeline.work()
+    there = faces_on(photo)
+    people.undo(operation_id=PeopleOperation.objects.latest("pk").pk, by="me")
+    assert faces_on(photo) == there
+    assert not FaceDecision.objects.exists()
+
+
+def test_a_removed_face_cannot_come_back_to_who_is_gone(
+    pipeline: Pipeline, photo: Entity, ada: KnownPerson
+) -> None:
+    left, _ = faces_on(photo)
+    people.reject(face_ids=[left.pk], person_id=ada.pk, by="me")
+    remove(left)
+    removal = PeopleOperation.objects.latest("pk")
+    merged = people.merge(survivor_id=make_person("Bob").pk, other_ids=[ada.pk], by="me")
+    with pytest.raises(people.ConflictError, match="not there any more"):
+        people.undo(operation_id=removal.pk, by="me")
+    people.undo(operation_id=merged.pk, by="me")
+    people.undo(operation_id=removal.pk, by="me")
+    assert FaceDecision.objects.get().face_id == left.pk
+
+
+def remove(face: Face) -> None:
+    storage = EntityStorageService.from_settings()
+    faces.remove(face_id=face.pk, storage=storage, store=get_face_store(), by="me")
+
+
+def test_a_copied_verdict_that_there_is_no_face_takes_effect(pipeline: Pipeline, photo: Entity) -> None:
+    left, right = faces_on(photo)
+    about = {"md5": photo.md5, "bbox": left.bbox, "person": None, "verdict": "no_face", "by": "ben"}
+    copied = json.dumps({"of": "decision", **about})
+    people.assign(face_ids=[left.pk], person_id=None, by="me")
+    assert Reader().read([copied]) == {"other": 1}
+    people.undo(operation_id=PeopleOperation.objects.latest("pk").pk, by="me")
+
+    assert Reader().read([copied]) == {"done": 1}
+    pipeline.work()
+    assert [face.bbox for face in faces_on(photo)] == [right.bbox]
+    assert Reader().read([copied]) == {"there": 1}
+    people.undo(operation_id=PeopleOperation.objects.latest("pk").pk, by="me")
+    pipeline.work()
+    assert [face.bbox for face in faces_on(photo)] == [left.bbox, right.bbox]
 
 
 def test_other_content_is_another_photo(

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from intelligence import people
+from entities.storage import EntityStorageService
+from intelligence import faces, people
 from intelligence.models import Face
 from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation
 from tests.intelligence.people.conftest import Library
 from tests.intelligence.people.facts import everything
+from vectors import get_face_store
 
 pytestmark = pytest.mark.django_db
 
@@ -26,8 +28,16 @@ OPERATIONS: dict[str, Callable[[KnownPerson, KnownPerson, list[int]], PeopleOper
     "distinguish": lambda ada, bob, faces: people.distinguish(person_id=ada.pk, other_id=bob.pk, by="me"),
     "rename": lambda ada, bob, faces: people.rename(person_id=ada.pk, name="Ada Lovelace", by="me"),
     "hide": lambda ada, bob, faces: people.set_hidden(person_id=ada.pk, hidden=True, by="me"),
+    "remove a face": lambda ada, bob, faces: remove(faces[0]),
+    "remove another": lambda ada, bob, faces: remove(faces[1]),
     "cover": lambda ada, bob, faces: people.set_cover(person_id=ada.pk, face_id=faces[1], by="me"),
 }
+
+
+def remove(face_id: int) -> PeopleOperation:
+    storage = EntityStorageService.from_settings()
+    faces.remove(face_id=face_id, storage=storage, store=get_face_store(), by="me")
+    return PeopleOperation.objects.latest("pk")
 
 
 def furnish(library: Library) -> tuple[KnownPerson, KnownPerson, list[int]]:

@@ -76,7 +76,7 @@ def test_what_is_no_face_is_removed_after_a_question(pages: Pages, library: Libr
     ada = library.person("Ada", faces=2)
     gone, kept = library.faces
     question = pages.see("remove_faces", face=gone.pk).content.decode()
-    assert "cannot be undone" in question
+    assert "the photo is looked at again" in question
     assert reverse("face-crop", args=[gone.pk]) in question
     assert Face.objects.count() == 2
     said = pages.post("remove_faces", face=[gone.pk, 4711], next=pages.path("change", ada.pk))
