@@ -21,7 +21,7 @@ WORKING_SIDE = 1024
 """What a first decode is at least good for."""
 
 _TWICE = 2
-"""What is resampled by a model's own filter comes from at least so much more detail, where there is some."""
+"""What is resampled comes from at least so much more detail, where there is some."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,13 +44,16 @@ class Picture:
 
     A JPEG is first decoded reduced, to WORKING_SIDE or a little more: a quarter of the time and, for a
     photo of 50 megapixels, 10 MB instead of 200. Only if a region is asked for in more detail, as for the
-    crop of a small face, is it decoded again. One decoded image is held at a time, and no array of the whole.
+    crop of a small face, is it decoded again. What is needed much smaller comes from a half, or a half of
+    that, made once for all tasks: filters take as long as the image they read is large. One decoded image is
+    held at a time.
     """
 
     def __init__(self, source: Path | BytesIO, *, max_pixels: int) -> None:
         self._source = source
         self._max_pixels = max_pixels
         self._decoded = decode(source, max_pixels=max_pixels, long_side=WORKING_SIDE)
+        self._halves: list[Image.Image] = []
         self._scaled: dict[int, Pixels] = {}
 
     @property
@@ -67,35 +70,53 @@ class Picture:
             self._scaled[long_side] = self.region((0, 0, *self.scaled_size(long_side)), long_side)
         return self._scaled[long_side]
 
+    def at_least(self, long_side: int) -> Pixels:
+        """The whole picture at that longer side, or up to twice it; as it is if smaller. Where sides are odd
+        it may end half a pixel early."""
+        self._need(min(max(self.size), long_side))
+        return self._upright(self._smallest(long_side)[0])
+
     def region(self, box: PixelBox, long_side: int) -> Pixels:
         """What lies in the box when the picture is scaled down to that longer side."""
         size = self.scaled_size(long_side)
         self._need(max(size))
-        return self._cut(size, box, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return self._cut(size, box, Image.Resampling.BILINEAR)
 
     def resampled(self, size: Size, box: PixelBox, resample: Image.Resampling) -> Pixels:
         """What lies in the box when the picture is brought to exactly that size, larger or smaller, by that
         filter; as if the whole were resized and then cut."""
         self._need(min(max(self.size), _TWICE * max(size)))
-        return self._cut(size, box, resample, reducing_gap=None)
+        return self._cut(size, box, resample)
 
-    def _cut(
-        self, size: Size, box: PixelBox, resample: Image.Resampling, *, reducing_gap: float | None
-    ) -> Pixels:
+    def _cut(self, size: Size, box: PixelBox, resample: Image.Resampling) -> Pixels:
         left, top, right, bottom = self._as_stored(box, size)
-        width, height = self._decoded.image.size
-        cut = self._decoded.image.resize(
+        image, smaller = self._smallest(_TWICE * max(size))
+        width, height = (side / smaller for side in self._decoded.image.size)
+        cut = image.resize(
             self._turned((box[2] - box[0], box[3] - box[1])),
             resample=resample,
             box=(left * width, top * height, right * width, bottom * height),
-            reducing_gap=reducing_gap,
         )
+        return self._upright(cut)
+
+    def _smallest(self, long_side: int) -> tuple[Image.Image, int]:
+        """Of the decoded image and its halves, the smallest that has at least that longer side; and how many
+        times smaller it is."""
+        image, number = self._decoded.image, 0
+        while max(self._decoded.image.size) >= 2 ** (number + 1) * long_side:
+            if len(self._halves) == number:
+                self._halves.append(image.reduce(2))
+            image, number = self._halves[number], number + 1
+        return image, 2**number
+
+    def _upright(self, image: Image.Image) -> Pixels:
         method = _UPRIGHT.get(self._decoded.orientation)
-        return np.array(cut if method is None else cut.transpose(method))
+        return np.array(image if method is None else image.transpose(method))
 
     def _need(self, long_side: int) -> None:
         if max(self._decoded.image.size) < long_side:
             self._decoded = decode(self._source, max_pixels=self._max_pixels, long_side=long_side)
+            self._halves.clear()
 
     def _turned(self, size: Size) -> Size:
         """A size as stored for one that is upright, and the other way round."""

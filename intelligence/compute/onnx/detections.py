@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from intelligence.compute.alignment import aligned_crop
 from intelligence.compute.base import BoundingBox, DetectedFace, Landmarks, Point
 from intelligence.compute.crop_quality import crop_quality
-from intelligence.compute.picture import Picture, encode_png
+from intelligence.compute.picture import Picture, Pixels, encode_png
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +74,13 @@ def best_of_overlapping(
         union = areas[best] + areas[waiting] - shared
         waiting = waiting[shared <= threshold * union]
     return np.array(kept, dtype=np.intp)
+
+
+def scaled_down(picture: Picture, long_side: int) -> Pixels:
+    """As `picture.within`, by OpenCV as the detectors' own libraries do it: in a quarter of the time."""
+    size = picture.scaled_size(long_side)
+    pixels = picture.at_least(long_side)
+    return pixels if pixels.shape[1::-1] == size else np.asarray(cv2.resize(pixels, size), np.uint8)
 
 
 def faces(picture: Picture, detections: Detections) -> Iterator[DetectedFace]:

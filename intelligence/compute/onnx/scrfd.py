@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from intelligence.compute.onnx.detections import Detections, Floats, best_of_overlapping
+from intelligence.compute.onnx.detections import Detections, Floats, best_of_overlapping, scaled_down
 from intelligence.compute.onnx.errors import ModelFileError
 from intelligence.compute.onnx.session import ModelSession
 from intelligence.compute.picture import WORKING_SIDE, Picture, Pixels
@@ -30,7 +30,7 @@ class ScrfdDetector:
         self._nms = nms
 
     def detect(self, picture: Picture) -> Detections:
-        pixels = picture.within(WORKING_SIDE)
+        pixels = scaled_down(picture, WORKING_SIDE)
         return self.look(pixels).scaled(1 / pixels.shape[1], 1 / pixels.shape[0])
 
     def look(self, pixels: Pixels) -> Detections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intelligence.compute.onnx.detections import Detections, Floats, best_of_overlapping
+from intelligence.compute.onnx.detections import Detections, Floats, best_of_overlapping, scaled_down
 from intelligence.compute.onnx.errors import ModelFileError
 from intelligence.compute.onnx.session import ModelSession
 from intelligence.compute.picture import WORKING_SIDE, Picture, Pixels
@@ -53,7 +53,7 @@ class YuNetDetector:
         return self._best(found[0].joined(found[1]).joined(found[2]))
 
     def _looked_at(self, picture: Picture, long_side: int) -> Detections:
-        pixels = picture.within(long_side)
+        pixels = scaled_down(picture, long_side)
         return self.look(pixels).scaled(1 / pixels.shape[1], 1 / pixels.shape[0])
 
     def _fixed_size(self) -> tuple[int, int] | None:

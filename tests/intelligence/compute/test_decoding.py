@@ -3,6 +3,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,6 +51,23 @@ def test_modes_keep_black_and_white(mode: str, tmp_path: Path) -> None:
     pixels = np.asarray(decoded(tmp_path / "image"))
     assert pixels[4, 2].max() <= 2
     assert pixels[4, 13].min() >= 253
+
+
+COLOURS = [[250, 10, 20], [20, 240, 30], [30, 20, 230]]
+
+
+def test_cmyk_of_a_printed_photo_keeps_its_colours(tmp_path: Path) -> None:
+    """A JPEG of four colours is stored with all of them inverted."""
+    image = Image.fromarray(np.repeat(np.array([COLOURS], np.uint8), 16, axis=0).repeat(16, axis=1))
+    image.convert("CMYK").save(tmp_path / "image.jpg", quality=100, subsampling=0)
+    pixels = np.asarray(decoded(tmp_path / "image.jpg")).astype(int)
+    assert np.abs(pixels[8, 8::16] - COLOURS).max() <= 12
+
+
+def test_sixteen_bits_a_colour_keep_their_colours(tmp_path: Path) -> None:
+    deep = np.array([COLOURS], np.uint16) * 257
+    assert cv2.imwrite(str(tmp_path / "image.png"), np.ascontiguousarray(deep[:, :, ::-1]))
+    assert np.asarray(decoded(tmp_path / "image.png")).tolist() == [COLOURS]
 
 
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ def upright_image() -> Image.Image:
     return image
 
 
-def stored(path: Path, orientation: int) -> Path:
+def stored(path: Path, orientation: int, image: Image.Image | None = None) -> Path:
     method = HOW_IT_IS_STORED[orientation]
-    image = upright_image() if method is None else upright_image().transpose(method)
+    image = image or upright_image()
+    image = image if method is None else image.transpose(method)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image.save(path, exif=exif.tobytes(), quality=100, subsampling=0)
@@ -103,6 +104,40 @@ def test_region_has_the_detail_of_the_full_picture(tmp_path: Path, open_picture:
     picture = open_picture(tmp_path / "image.jpg")
     assert picture.region((0, 0, 50, 50), 1024).std() < 10
     assert picture.region((0, 0, 50, 50), 3000).std() > 120
+
+
+def a_large_photo() -> Image.Image:
+    """Of odd sides, with edges and fine detail."""
+    noise = np.random.default_rng(0).integers(0, 256, (75, 100, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((1603, 1201), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_is_made_of_a_half_is_as_of_the_whole(
+    tmp_path: Path, open_picture: OpenPicture, orientation: int
+) -> None:
+    """Which the model's library would resample: within a grey level on the mean, a few at the most."""
+    whole = a_large_photo()
+    picture = open_picture(stored(tmp_path / "image.png", orientation, whole))
+    box = (10, 20, 234, 224)
+    for size in ((299, 224), (340, 255), (1000, 749)):
+        made = picture.resampled(size, box, Image.Resampling.BICUBIC)
+        reference = np.asarray(whole.resize(size, Image.Resampling.BICUBIC).crop(box))
+        difference = np.abs(made.astype(int) - reference)
+        assert difference.mean() < 0.5
+        assert difference.max() <= 8
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+def test_at_least_so_large_and_less_than_twice(
+    tmp_path: Path, open_picture: OpenPicture, orientation: int
+) -> None:
+    whole = a_large_photo().crop((0, 0, 1600, 1200))
+    picture = open_picture(stored(tmp_path / "image.png", orientation, whole))
+    for side, smaller in ((1024, 1), (801, 1), (800, 2), (256, 4), (5000, 1)):
+        pixels, reference = picture.at_least(side), np.asarray(whole.reduce(smaller))
+        assert pixels.shape == reference.shape
+        assert np.abs(pixels.astype(int) - reference).max() <= 1
 
 
 def test_png_is_without_loss(tmp_path: Path) -> None:
