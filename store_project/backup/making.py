@@ -133,8 +133,10 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def _index(destination: Path) -> Iterator[FileIndex]:
+    path = destination / "files.db"
     try:
-        with closing(FileIndex(destination / "files.db")) as index:
+        with closing(FileIndex(path)) as index:
             yield index
     except sqlite3.Error as error:
-        raise BackupError(f"The list of files cannot be kept: {error}") from error
+        remedy = "Free some space; if it is damaged, remove it: the files are then copied again."
+        raise BackupError(f"{path} cannot be used: {error}. {remedy}") from error

@@ -185,6 +185,16 @@ def test_the_next_one_copies_only_what_is_new(store: Manage, tmp_path: Path) -> 
     assert "4 files, of which 4 are new" in store("backup", str(tmp_path / "backup"), **FAKE).stdout
 
 
+def test_a_list_of_files_that_is_damaged(store: Manage, tmp_path: Path) -> None:
+    index = tmp_path / "backup" / "files.db"
+    index.write_bytes(b"no database" * 1000)
+    refused = store("backup", str(tmp_path / "backup"), **FAKE)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+    assert "files.db cannot be used" in refused.stderr
+    index.unlink()
+    assert store("backup", str(tmp_path / "backup"), **FAKE).returncode == 0
+
+
 def test_one_that_was_interrupted_is_none(store: Manage, tmp_path: Path) -> None:
     half = tmp_path / "backup" / "snapshots" / ".unfinished-9999"
     half.mkdir()
