@@ -158,18 +158,18 @@ def measure_scaled(folder: Path, photos: Sequence[Path], compute: float) -> Iter
 def _bare_cost(deployment: Deployment, images: int, workers: int) -> Cost:
     bare_tasks.app.conf.update(broker_url=deployment.env["CELERY_BROKER_URL"])
     bare_tasks.prepare(images)
-    started = [
-        deployment.start_celery("benchmarks.bare_tasks", f"bare{n}", [bare_tasks.QUEUE])
-        for n in range(workers)
-    ]
-    _await_workers(bare_tasks.app, workers)
+
+    def start(number: int) -> subprocess.Popen[bytes]:
+        return deployment.start_celery("benchmarks.bare_tasks", f"bare{number}", [bare_tasks.QUEUE])
 
     def send() -> None:
         for image in range(1, images + 1):
             for _ in range(bare_tasks.TASKS_PER_IMAGE):
                 bare_tasks.end.delay(image)
 
-    return _cost(started, images, send, lambda: bare_tasks.unfinished() == 0)
+    with _started(start, workers) as processes:
+        _await_workers(bare_tasks.app, workers)
+        return _cost(processes, images, send, lambda: bare_tasks.unfinished() == 0)
 
 
 def _scaled_cost(
@@ -177,22 +177,39 @@ def _scaled_cost(
 ) -> Cost:
     from store_project.celery import app  # noqa: PLC0415  (configured by what has just been put in place)
 
-    started = [deployment.start_worker(f"ours{number}") for number in range(workers)]
-    _await_workers(app, workers)
-
     def ended() -> bool:
         return int(deployment.query(UNFINISHED)[0][0]) == 0
 
-    with httpx.Client(base_url=deployment.url, timeout=30) as http:
-        _warm_up(http, started, warm_up, lambda: app.send_task("intelligence.tasks.reconcile"), ended)
-        for each in started:
+    def begin() -> None:
+        app.send_task("intelligence.tasks.reconcile")
+
+    with (
+        _started(lambda number: deployment.start_worker(f"ours{number}"), workers) as processes,
+        httpx.Client(base_url=deployment.url, timeout=30) as http,
+    ):
+        _await_workers(app, workers)
+        _warm_up(http, processes, warm_up, begin, ended)
+        for each in processes:
             os.killpg(each.pid, signal.SIGSTOP)
         for photo in photos:
             _upload(http, photo)
         deployment.broker().flushdb()
-        for each in started:
+        for each in processes:
             os.killpg(each.pid, signal.SIGCONT)
-    return _cost(started, len(photos), lambda: app.send_task("intelligence.tasks.reconcile"), ended)
+        return _cost(processes, len(photos), begin, ended)
+
+
+@contextmanager
+def _started(
+    start: Callable[[int], subprocess.Popen[bytes]], number: int
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        processes.extend(start(each) for each in range(number))
+        yield processes
+    finally:
+        for process in processes:
+            kill(process)
 
 
 def _warm_up(
@@ -227,8 +244,6 @@ def _cost(
     _wait(ended)
     seconds = time.monotonic() - began
     spent = sum(cpu_seconds(each.pid) for each in processes) - before
-    for each in processes:
-        kill(each)
     return Cost(1000 * spent / images, images / seconds)
 
 
