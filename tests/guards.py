@@ -2,7 +2,7 @@
 
     python -m tests.guards
 
-Needs PostgreSQL on 127.0.0.1 for the first. Exit code 0: every guard has a test that notices its loss.
+Needs PostgreSQL on 127.0.0.1 for some. Exit code 0: every guard has a test that notices its loss.
 """
 
 from __future__ import annotations
@@ -29,10 +29,27 @@ class Guard:
     on_postgresql: bool = False
 
 
+RECOGNITION = "tests/intelligence/recognition"
 PIPELINE = "tests/intelligence/test_pipeline.py"
 AUDIT = "tests/intelligence/test_audit.py"
 BACKUP = "tests/end_to_end/test_backup.py"
 GUARDS = [
+    Guard(
+        "two faces of a photo are never one person",
+        "intelligence/recognition/deciding.py",
+        "            self.taken.add(person)",
+        "            pass",
+        f"{RECOGNITION}/test_deciding.py"
+        "::test_of_one_photo_the_closer_one_wins_and_the_other_is_somebody_else",
+    ),
+    Guard(
+        "of two photos of somebody new one is looked at after the other",
+        "intelligence/recognition/recogniser.py",
+        "locks.hold(LOCK)",
+        "pass",
+        f"{RECOGNITION}/test_races.py::test_who_recognises_waits_for_who_is_at_it",
+        on_postgresql=True,
+    ),
     Guard(
         "the cursor waits for open transactions",
         "intelligence/reconcile.py",
