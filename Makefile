@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-inference soak chaos guards clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-people bench-inference soak chaos guards clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--m
 
 bench-recognition: $(READY) ## Measure how well and how fast faces are sorted into people: some minutes
 	$(BIN)/python benchmarks/recognition.py
+
+bench-people: $(READY) ## Measure the pages of 5,000 people with 100,000 faces: two minutes
+	$(BIN)/python benchmarks/people_pages.py
 
 chaos: $(READY) ## Kill workers, lose and double messages, then look whether all is right (CHAOS="--minutes 10")
 	$(BIN)/python -m tests.chaos $(CHAOS)

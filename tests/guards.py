@@ -51,6 +51,20 @@ GUARDS = [
         on_postgresql=True,
     ),
     Guard(
+        "what was decided goes over to the face that is found again",
+        "intelligence/people/carrying.py",
+        'FaceDecision.objects.bulk_update(decisions, ["face", "bbox"])',
+        "pass",
+        "tests/intelligence/people/test_redetection.py::test_who_they_are_goes_over",
+    ),
+    Guard(
+        "an undo gives each face back to whom it had",
+        "intelligence/people/undoing.py",
+        "self.journal.set_faces(faces, **before)",
+        "pass",
+        "tests/intelligence/people/test_undo.py::test_everything_is_as_it_was",
+    ),
+    Guard(
         "the cursor waits for open transactions",
         "intelligence/reconcile.py",
         'if connection.vendor != "postgresql":',

@@ -48,8 +48,7 @@ class Service(Actor):
         if not self.is_in_bad_shape:
             return
         if self.random.random() < RESTART_SHARE:
-            self._service.restart()
-            self.counts["service restarted"] += 1
+            self._restart()
         method = self.random.choice(["GET", "POST", "DELETE"])
         if not self._service.is_about_to_misbehave(method):
             what = self.random.choice(sorted(FAULTS))
@@ -58,8 +57,14 @@ class Service(Actor):
             self.counts[what] += times
 
     def recover(self) -> None:
+        """Once more without its jobs."""
+        self._restart()
         self.is_in_bad_shape = False
         self._service.behave()
+
+    def _restart(self) -> None:
+        self._service.restart()
+        self.counts["service restarted"] += 1
 
     def _hear(self, event: Event) -> None:
         """An event may be lost, or come twice."""

@@ -110,6 +110,21 @@ def test_decisions_stand(crowd: Crowd, settle: Recluster) -> None:
     assert person_of(stranger) != ada.pk
 
 
+def test_whom_a_user_has_given_a_face_keeps_it_whatever_it_looks_like(
+    crowd: Crowd, settle: Recluster
+) -> None:
+    ada, eve = made(), made()
+    for _ in range(4):
+        looked_at(crowd, "Ada", ada)
+        looked_at(crowd, "Eve", eve)
+    given = looked_at(crowd, "Ada", ada)
+    people.assign(face_ids=[given.pk], person_id=eve.pk, by="me")
+
+    settle.run()
+
+    assert person_of(given) == eve.pk
+
+
 def test_a_poor_face_goes_to_whom_it_is_closest(crowd: Crowd, settle: Recluster) -> None:
     ada = made()
     for _ in range(4):
