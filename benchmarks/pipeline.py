@@ -20,6 +20,7 @@ Compare ratios, not milliseconds, between machines and between days.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -31,6 +32,7 @@ import tempfile
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -40,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # Run as a script, Python looks for modules beside the script only.
 import httpx
+import redis
 from celery import Celery
 
 from benchmarks import bare_tasks, rows
@@ -49,6 +52,7 @@ from intelligence.compute.base import ComputeSettings
 from intelligence.compute.fake import FakeModels
 from intelligence.compute.picture import Picture
 from intelligence.vocabulary import TaskType
+from store_project.celery import QUEUES
 from tests.deployment import Deployment, deployed, free_port, kill
 from tests.pictures import jpeg
 
@@ -144,15 +148,23 @@ def measure_compute(photos: Sequence[Path]) -> float:
 
 def measure_scaled(folder: Path, photos: Sequence[Path], compute: float) -> Iterator[Figure]:
     for workers in WORKERS:
-        warming = WARM_UP_PHOTOS * workers
         _say(f"{workers} worker processes, bare and ours in turn")
-        with deployed(folder / f"scaled-{workers}") as deployment:
-            os.environ.update(deployment.env)
-            bare = _bare_cost(deployment, len(photos), workers)
-            store = _scaled_cost(deployment, photos[warming:], photos[:warming], workers)
+        # In a process of its own: a Celery app keeps to the broker that it has known first.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            place = folder / f"scaled-{workers}"
+            bare, store = alone.submit(_scaled, place, photos, workers).result()
         name = f"{workers} worker{'s' if workers > 1 else ''}"
         yield Figure(f"overhead, {name}", "ms", store.cpu_ms - compute, bare.cpu_ms, OVERHEAD_TARGET)
         yield Figure(f"throughput, {name}", "/s", store.per_second, bare.per_second)
+
+
+def _scaled(folder: Path, photos: Sequence[Path], workers: int) -> tuple[Cost, Cost]:
+    """Of the bare tasks and of ours."""
+    warming = WARM_UP_PHOTOS * workers
+    with deployed(folder) as deployment:
+        os.environ.update(deployment.env)
+        bare = _bare_cost(deployment, len(photos), workers)
+        return bare, _scaled_cost(deployment, photos[warming:], photos[:warming], workers)
 
 
 def _bare_cost(deployment: Deployment, images: int, workers: int) -> Cost:
@@ -188,7 +200,7 @@ def _scaled_cost(
         httpx.Client(base_url=deployment.url, timeout=30) as http,
     ):
         _await_workers(app, workers)
-        _warm_up(http, processes, warm_up, begin, ended)
+        _warm_up(http, processes, warm_up, begin, lambda: ended() and _rests(deployment.broker()))
         for each in processes:
             os.killpg(each.pid, signal.SIGSTOP)
         for photo in photos:
@@ -197,6 +209,11 @@ def _scaled_cost(
         for each in processes:
             os.killpg(each.pid, signal.SIGCONT)
         return _cost(processes, len(photos), begin, ended)
+
+
+def _rests(broker: redis.Redis) -> bool:
+    """Who is made to stand still while at something would keep the others waiting for locks."""
+    return not broker.hlen("unacked") and not any(broker.llen(queue) for queue in QUEUES)
 
 
 @contextmanager
