@@ -70,7 +70,7 @@ soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--m
 bench-recognition: $(READY) ## Measure how well and how fast faces are sorted into people: some minutes
 	$(BIN)/python benchmarks/recognition.py
 
-bench-people: $(READY) ## Measure the pages of 5,000 people with 100,000 faces: two minutes
+bench-people: $(READY) ## Measure the pages of 5,000 people with 100,000 faces: a few minutes
 	$(BIN)/python benchmarks/people_pages.py
 
 chaos: $(READY) ## Kill workers, lose and double messages, then look whether all is right (CHAOS="--minutes 10")
