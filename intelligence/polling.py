@@ -6,6 +6,7 @@ message for each question they would pile up faster than busy workers answer the
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,13 @@ from intelligence.compute.base import ComputeClient
 from intelligence.models import EntityJob
 from intelligence.vocabulary import JobStatus
 
+logger = logging.getLogger(__name__)
+
 MOST_AT_ONCE = 100
 TOGETHER = 8
-"""Results that share the price of a transaction."""
+"""Results that share the price of a transaction, as long as each takes little."""
+QUICK_SECONDS = 0.5
+"""Where asking takes longer, each is asked about alone: many together would outlast a task's time limit."""
 LONGEST_SECONDS = 4.0
 """Of one round: what is due still, the next one asks for."""
 SHORTEST_WAIT = timedelta(seconds=5)
@@ -52,24 +57,29 @@ class JobPoller:
         """What may pass is tried again when the job is due again."""
         try:
             self.finish_jobs(job_ids)
-        except Exception as error:  # noqa: BLE001  (the job is told, and fails by it)
+        except Exception as error:
             if len(job_ids) > 1:  # it may be the fault of one
                 for job_id in job_ids:
                     self._finish([job_id])
             elif isinstance(error, setbacks.PASSING):
                 setbacks.note(job_ids, error)
             else:
+                logger.exception("The result of job %s could not be stored", job_ids[0])
                 setbacks.give_up(job_ids, error)
 
 
 def _taken() -> Iterator[list[str]]:
-    until = time.monotonic() + LONGEST_SECONDS
-    due = _due_jobs()
-    for start in range(0, len(due), TOGETHER):
-        if time.monotonic() > until:
-            return
-        if taken := [job.job_id or "" for job in due[start : start + TOGETHER] if _take(job)]:
+    """The first alone: how long it takes its taker says how many may follow together."""
+    now = time.monotonic()
+    until = now + LONGEST_SECONDS
+    due, together = _due_jobs(), 1
+    while due and now <= until:
+        taken = [job.job_id or "" for job in due[:together] if _take(job)]
+        due = due[together:]
+        if taken:
             yield taken
+        began, now = now, time.monotonic()
+        together = TOGETHER if now - began < QUICK_SECONDS else 1
 
 
 def _due_jobs() -> list[EntityJob]:

@@ -29,8 +29,8 @@ class Rules:
     nearly: float = 0.02
     """What they may fall short of same_person_from by."""
     looser: float = 0.10
-    """By how much they may be more like each other. With both, of 8,585 small groups of a sibling who looks
-    alike (libraries.py) 2 would join, and of 74 of the person's own, as far off as these are, 55.
+    """By how much they may be more like each other. Evidence alone lets in small groups of a sibling, whose
+    faces are more like each other than that.
     """
 
     def needed(self, one_quality: float, other_quality: float) -> float:

@@ -62,8 +62,25 @@ def test_asking_leaves_no_message_that_could_pile_up(remotely: RemotePipeline) -
     assert "finish_jobs" not in [task for task, _arguments in remotely.hints]
 
 
+@pytest.mark.parametrize(("seconds", "together"), [(0.0, [1, 2]), (0.2, [1, 1, 1])])
+def test_those_that_take_long_are_asked_about_alone(
+    remotely: RemotePipeline, monkeypatch: pytest.MonkeyPatch, seconds: float, together: list[int]
+) -> None:
+    monkeypatch.setattr(polling, "QUICK_SECONDS", 0.1)
+    make_photo(1)
+    remotely.hand_in()
+    come_of_age()
+    asked: list[int] = []
+
+    def finish(job_ids: Sequence[str]) -> None:
+        asked.append(len(job_ids))
+        time.sleep(seconds)
+
+    replace(remotely.processing.poller, finish_jobs=finish).poll()
+    assert asked == together
+
+
 def test_a_round_of_asking_ends_in_time(remotely: RemotePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "TOGETHER", 1)
     monkeypatch.setattr(polling, "LONGEST_SECONDS", 0.05)
     make_photo(1)
     remotely.hand_in()
@@ -80,7 +97,11 @@ def test_a_round_of_asking_ends_in_time(remotely: RemotePipeline, monkeypatch: p
     ],
 )
 def test_a_result_that_cannot_be_stored_is_told_to_its_job_alone(
-    remotely: RemotePipeline, error: Exception, status: JobStatus, told: str
+    remotely: RemotePipeline,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: JobStatus,
+    told: str,
 ) -> None:
     photo = make_photo(1)
     remotely.hand_in()
@@ -96,6 +117,8 @@ def test_a_result_that_cannot_be_stored_is_told_to_its_job_alone(
     assert replace(remotely.processing.poller, finish_jobs=finish).poll() == len(IMAGE_TASKS)
     at_fault.refresh_from_db()
     assert (at_fault.status, told in at_fault.error_message) == (status, True)
+    in_log = [record.exc_info for record in caplog.records if record.name == polling.__name__]
+    assert bool(in_log) == (status == JobStatus.FAILED)  # which the job's message says of the log
     assert job_of(photo.pk, TaskType.DINO_EMBEDDING).status == JobStatus.COMPLETED
 
 
