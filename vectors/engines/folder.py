@@ -7,7 +7,6 @@ or dropped at the moment that file changes, and a crash at any other moment leav
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from vectors import lock_file
 from vectors.errors import VectorsCorruptError, VectorsInUseError
 
 LOCK = "lock"
@@ -127,33 +127,15 @@ def remove(folder: Path) -> None:
 
 
 def _locked(path: Path) -> IO[str]:
-    """The operating system lets go of the lock when the process ends, however it ends."""
-    file = (path / LOCK).open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise in_use(path, holder) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    file = lock_file.take(path / LOCK)
+    if file is None:
+        raise in_use(path, holder_of_folder(path) or "unknown")
     return file
 
 
 def holder_of_folder(path: Path) -> str | None:
-    """The id of the process that has it open; None where nobody has. For a moment nobody else can open it."""
-    try:
-        file = (path / LOCK).open()
-    except FileNotFoundError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip() or "unknown"
-    return None
+    """The id of the process that has it open; None where nobody has."""
+    return lock_file.holder(path / LOCK)
 
 
 def in_use(path: Path, holder: str) -> VectorsInUseError:
