@@ -155,7 +155,7 @@ GUARDS = [
         "intelligence/compute/remote.py",
         "if answer.status == _UNAUTHORISED and self._tokens and token:",
         "if False:",
-        "tests/contracts/test_remote_compute.py::test_a_token_that_is_refused_is_replaced",
+        "tests/contracts/remote/test_login.py::test_a_token_that_is_refused_is_replaced",
     ),
     Guard(
         "an image is completed only when its faces are",

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from store_project.celery import app
 from tests.chaos.actors import Actor
-from tests.contracts.compute_service import (
-    ComputeService,
-    Event,
-    Fault,
-    cut_short,
-    hangs_up,
-    says,
-)
+from tests.contracts.compute_service import ComputeService, Event, Fault
+from tests.contracts.faults import cut_short, hangs_up, says
 from tests.deployment import Deployment
 
 FAULTS: dict[str, Fault] = {

@@ -13,8 +13,9 @@ from django.utils import timezone
 from intelligence import hints
 from intelligence.models import EntityJob, Face
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
-from tests.contracts import compute_service
-from tests.contracts.compute_service import npy, says
+from tests.contracts import faults
+from tests.contracts.compute_service import npy
+from tests.contracts.faults import says
 from tests.factories import make_photo
 from tests.intelligence.pipeline import job_of, row_of
 from tests.intelligence.remote_pipeline import RemotePipeline, come_of_age
@@ -180,7 +181,7 @@ def test_a_service_with_other_models_than_configured(remotely: RemotePipeline) -
 
 def test_a_result_that_never_arrives_whole(remotely: RemotePipeline) -> None:
     photo = make_photo(1)
-    remotely.service.misbehave("GET", "/files/", compute_service.cut_short, times=10_000)
+    remotely.service.misbehave("GET", "/files/", faults.cut_short, times=10_000)
     for _ in range(3):
         remotely.go_round()
     row = row_of(photo.pk)

@@ -24,7 +24,8 @@ from intelligence.models import SearchEncoding
 from intelligence.vocabulary import TaskType
 from intelligence.wanted_models import WantedModels
 from tests.contracts import compute_service
-from tests.contracts.compute_service import ComputeService, Fault, says, silent, trickles
+from tests.contracts.compute_service import ComputeService, Fault
+from tests.contracts.faults import says, silent, trickles
 from tests.factories import jpeg, make_photo
 from vectors import VectorPoint, get_clip_store, get_dino_store
 
