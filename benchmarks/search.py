@@ -10,7 +10,7 @@ file, mapped into memory, so that a million of them need no more than the engine
   open        a process of its own that opens the folder and answers its first query: time, and memory
   server      the same through a Qdrant server, where QDRANT_TEST_URL names one (its memory is its own affair)
   endpoint    `manage.py serve --no-worker` over the same folder and as many rows, asked over HTTP by one
-              client: /intelligence/entities/{id}/similar
+              client: /intelligence/entities/{id}/similar; once more while a thread of it writes as above
 
 With --folder what was built there before is measured again; with --prepare it is only built, which may be
 done on a busy machine: a million vectors take their time.
@@ -47,7 +47,8 @@ from benchmarks import clustered, rows, servers
 from benchmarks.clients import Call, Clients, Load
 from benchmarks.clustered import NEAREST, Matrix
 from benchmarks.figures import Figure, Target, latencies, table
-from vectors import COLLECTIONS, Filter, Match, QdrantVectorStore, VectorKind, VectorPoint, VectorSettings
+from benchmarks.writing import ONE_IN, keep_writing, points
+from vectors import COLLECTIONS, Filter, Match, QdrantVectorStore, VectorKind, VectorSettings
 from vectors.collections import CollectionSpec, ModelCollection
 from vectors.engines.base import VectorEngine
 from vectors.engines.edge import EdgeEngine
@@ -56,10 +57,7 @@ MODEL = "synthetic"
 VECTORS = "vectors.npy"
 QUERIES = 300
 BARE_QUERIES = 40
-ONE_IN = 100
 FILTER = Filter(must=(Match("ancestor_ids", 7),))
-WRITTEN_AT_ONCE = 16
-WRITES_A_SECOND = 20
 
 
 @dataclass
@@ -162,7 +160,7 @@ def _build(folder: Path, dimension: int) -> dict[str, float]:
 
 def _write_all(store: QdrantVectorStore, vectors: Matrix) -> None:
     for start in range(0, len(vectors), 5000):
-        store.upsert(_points(vectors[start : start + 5000], start + 1), model=MODEL)
+        store.upsert(points(vectors[start : start + 5000], start + 1), model=MODEL)
         _progress(f"{start:,} of {len(vectors):,} written")
 
 
@@ -220,32 +218,16 @@ def _measure_engine(run: Run, name: str, store: QdrantVectorStore) -> None:
     run.figures += latencies(f"{name}: search while writing", [load], [exact], target=target)
 
 
-def _points(vectors: Matrix, first: int) -> Iterator[VectorPoint]:
-    for number, vector in enumerate(vectors, first):
-        payload = {
-            "entity_id": number,
-            "md5": f"{number:032x}",
-            "hidden": 0,
-            "ancestor_ids": [number % ONE_IN],
-        }
-        yield VectorPoint(number, vector, payload)
-
-
 @contextmanager
 def _writing(store: QdrantVectorStore, run: Run) -> Iterator[None]:
-    """Writes over vectors that are there, so that what is found stays the same."""
     stop = threading.Event()
-
-    def write() -> None:
-        while not stop.wait(1 / WRITES_A_SECOND):
-            first = random.randrange(len(run.vectors) - WRITTEN_AT_ONCE)
-            store.upsert(_points(run.vectors[first : first + WRITTEN_AT_ONCE], first + 1), model=MODEL)
-
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=keep_writing, args=(store, MODEL, run.vectors, stop))
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _spec(dimension: int, name: str = "") -> CollectionSpec:
@@ -334,13 +316,22 @@ def _measure_endpoint(run: Run, folder: Path, options: Namespace) -> None:
     drawn = random.Random(0).sample(range(2, options.n), QUERIES)
     path = f"/intelligence/entities/%d/similar?limit={NEAREST}&score_threshold=0"
     calls = [Call(path % number) for number in drawn]
-    with servers.store_alone(folder, CLIP_VECTOR_SIZE=str(options.dim)) as server, Clients(1) as clients:
-        clients.alone(server.port, calls[:10])
-        load = clients.alone(server.port, calls)
-        memory = server.memory() / 2**20
     target = Target(10 if options.n <= 100_000 else 25, of_ratio=False)
+    size = str(options.dim)
+    with servers.store_alone(folder, CLIP_VECTOR_SIZE=size) as server:
+        load = _asked(server, calls)
+        memory = server.memory() / 2**20
     run.figures += latencies("endpoint", [load], [run.exact_load], target=target)
     run.figures.append(Figure("endpoint: the server's memory", "MiB", memory, run.vectors.nbytes / 2**20))
+    with servers.store_that_writes(folder, MODEL, folder / VECTORS, CLIP_VECTOR_SIZE=size) as server:
+        load = _asked(server, calls)
+    run.figures += latencies("endpoint while writing", [load], [run.exact_load], target=target)
+
+
+def _asked(server: servers.Server, calls: Sequence[Call]) -> Load:
+    with Clients(1) as clients:
+        clients.alone(server.port, calls[:10])
+        return clients.alone(server.port, calls)
 
 
 if __name__ == "__main__":

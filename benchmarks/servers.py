@@ -108,6 +108,19 @@ def store_alone(folder: Path, *, worker: bool = False, **variables: str) -> Iter
         yield store
 
 
+@contextmanager
+def store_that_writes(folder: Path, model: str, vectors: Path, **variables: str) -> Iterator[Server]:
+    """Serves alone, and keeps writing the vectors of this file that it already has."""
+    (port,) = _free_ports(1)
+    command = [sys.executable, str(ROOT / "benchmarks" / "serving_while_writing.py"), model, str(vectors)]
+    command += ["--no-worker", f"--port={port}", "--grace=2"]
+    environment = {**_environment(folder), **variables}
+    with _running(
+        command, folder / "store.log", port=port, path="/entities", environment=environment
+    ) as store:
+        yield store
+
+
 def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
