@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-people bench-inference soak chaos guards clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-people bench-import bench-inference soak chaos guards clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-search: $(READY) ## Measure searches over 100,000 vectors beside comparing
 
 bench-pipeline: $(READY) ## Measure what an image costs between upload and results: a few minutes
 	$(BIN)/python benchmarks/pipeline.py
+
+bench-import: $(READY) ## Import 2,000 images and watch whether all get done; IMPORT="--images 50000" takes half an hour
+	$(BIN)/python benchmarks/importing.py $(IMPORT)
 
 bench-inference: $(READY) ## Measure what looking at an image costs beyond the models themselves: two minutes
 	$(BIN)/python benchmarks/inference.py

@@ -121,6 +121,20 @@ def store_that_writes(folder: Path, model: str, vectors: Path, **variables: str)
         yield store
 
 
+@contextmanager
+def ingesting(folder: Path, photos: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`manage.py ingest` of these photos, beside the store."""
+    environment = {**_environment(folder), **variables}
+    with (folder / "ingest.log").open("ab") as output:
+        process = subprocess.Popen(
+            _manage("ingest", str(photos)), env=environment, stdout=output, stderr=output
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
 def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
