@@ -41,7 +41,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "look at faces that nobody was given to": {"task": "intelligence.tasks.recognise", "schedule": 15.0},
     "settle who is who, where something has changed": {
         "task": "intelligence.tasks.recluster",
-        "schedule": crontab(hour=3, minute=30),
+        "schedule": NIGHTLY,
     },
     "compare images with their vectors": {"task": "intelligence.tasks.sweep_upkeep", "schedule": 60.0},
     "look for vectors that were lost": {"task": "intelligence.tasks.sweep_vectors", "schedule": 60.0},
