@@ -73,7 +73,8 @@ def _candidates(chosen: Sequence[Face]) -> list[KnownPerson]:
 
 
 class RemovePage(ChosenFacesPage):
-    """What is no face goes, with its picture and its vector; this is not undone, so it is asked twice."""
+    """What is no face goes, with its picture and its vector. Undoing it costs another look at the photo, so it
+    is asked twice."""
 
     template_name = "admin/intelligence/knownperson/remove_faces.html"
     title = "Not a face"
