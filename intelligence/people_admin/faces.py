@@ -73,8 +73,9 @@ def _candidates(chosen: Sequence[Face]) -> list[KnownPerson]:
 
 
 class RemovePage(ChosenFacesPage):
-    """What is no face goes, with its picture and its vector. Undoing it costs another look at the photo, so it
-    is asked twice."""
+    """What is no face goes, with its picture and its vector. It is asked twice: undoing it costs another look
+    at the photo.
+    """
 
     template_name = "admin/intelligence/knownperson/remove_faces.html"
     title = "Not a face"
