@@ -55,10 +55,11 @@ def read() -> Standing:
     """Raises DatabaseError."""
     return Standing(
         entities=_entities(),
-        images={(status.value,): _capped(_with(status)) for status in COUNTED_STATUSES},
+        images={(status.value,): _capped(_with(status), "processing_status") for status in COUNTED_STATUSES},
         jobs=_jobs(),
         waiting={
-            (task.value,): _capped(ImageIntelligence.objects.filter(waits_for(task))) for task in TaskType
+            (task.value,): _capped(ImageIntelligence.objects.filter(waits_for(task)), "pk")
+            for task in TaskType
         },
         oldest_seconds=_oldest(),
         paused={(task,): 1.0 for task in TaskPause.objects.values_list("task_type", flat=True)},
@@ -78,8 +79,9 @@ def _with(status: ProcessingStatus) -> QuerySet[ImageIntelligence]:
     return ImageIntelligence.objects.filter(processing_status=status)
 
 
-def _capped(rows: QuerySet[ImageIntelligence]) -> float:
-    return float(rows.order_by()[:COUNTED].count())
+def _capped(rows: QuerySet[ImageIntelligence], column: str) -> float:
+    """The column is in the index for these rows: to fetch so many rows would take most of a second."""
+    return float(rows.order_by().values(column)[:COUNTED].count())
 
 
 def _jobs() -> Values:
