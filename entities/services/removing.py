@@ -16,10 +16,11 @@ from entities.signals import entity_removed
 from entities.storage import EntityStorageService, disk_full_explained
 
 BATCH_SIZE = 500
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 200
 """With more than so many below it an entity is only hidden at once, and removed in slices after that."""
 SLICE = 100
-"""Nobody else can write to SQLite while one goes: a fraction of a second, also on a small machine."""
+"""Nobody else can write to SQLite while one goes: a fraction of a second, also on a small machine. Nor while
+MOST_AT_ONCE go: of 900 it was a second."""
 PAUSE_SECONDS = 0.05
 """Between slices, for those who wait to write."""
 

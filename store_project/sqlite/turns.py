@@ -1,7 +1,8 @@
-"""Whose turn it is to write to a database file: the threads of a process queue, first come, first served.
+"""Whose turn it is to write to a database file: the threads of a process queue, first come, first served; and
+the first of them waits for other processes at their common door.
 
 SQLite lets writers that wait sleep, for up to 100 ms at a time, while the database is free and others pass.
-The queue only spares that sleep; SQLite still is the judge of who writes, and the only one between processes.
+The queue only spares that sleep; SQLite still is the judge of who writes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import threading
 import time
 import weakref
 from collections import deque
+
+from store_project.sqlite.door import Door
 
 LOOK_SECONDS = 1.0
 """How often a writer who waits looks whether the one in front still lives."""
@@ -34,9 +37,10 @@ class Turn:
 
 
 class Turns:
-    """Of one database file."""
+    """Of one database file, in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._lock = threading.Lock()
         self._queue: deque[Turn] = deque()
         """The first has its turn."""
@@ -45,15 +49,16 @@ class Turns:
         """When this returns it is the owner's turn, until `give_back`. None where this thread has the turn
         already, with another connection: to wait for itself would never end.
         """
-        turn = Turn(owner)
+        turn, deadline = Turn(owner), time.monotonic() + timeout
         with self._lock:
             if self._queue and self._queue[0].is_mine():
                 return None
             self._queue.append(turn)
             if self._queue[0] is turn:
-                return turn
+                turn.come.set()
         try:
-            self._wait(turn, time.monotonic() + timeout)
+            self._wait(turn, deadline)
+            self._door.enter(timeout=deadline - time.monotonic())
         except BaseException:
             self.give_back(turn)
             raise
@@ -70,17 +75,29 @@ class Turns:
     def give_back(self, turn: Turn) -> None:
         """Safe to repeat."""
         with self._lock:
+            if self._queue and self._queue[0] is turn:
+                self._door.leave()
             if turn in self._queue:
                 self._queue.remove(turn)
             if self._queue:
                 self._queue[0].come.set()
+
+    def forget(self) -> None:
+        """In a forked process: whoever had the turn lives on in the parent only."""
+        self._door.forget()
 
 
 _turns: dict[str, Turns] = {}
 
 
 def turns_of(path: str) -> Turns:
-    return _turns.setdefault(path, Turns())
+    return _turns.setdefault(path, Turns(Door(path)))
 
 
-os.register_at_fork(after_in_child=_turns.clear)  # whoever had the turn lives on in the parent only
+def _forget_all() -> None:
+    for turns in _turns.values():
+        turns.forget()
+    _turns.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -1,8 +1,13 @@
-"""Writers of one process take turns, in the order in which they came; and no turn is ever lost."""
+"""Writers of one process take turns, in the order in which they came; and no turn is ever lost.
+
+How processes take turns is in test_sqlite_door.py.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +19,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connections, transaction
 
+from store_project.config import BASE_DIR
 from store_project.sqlite import turns
 from store_project.sqlite.base import DatabaseWrapper
+from store_project.sqlite.door import Door
 from store_project.sqlite.turns import Turns, TurnTimeoutError, turns_of
 
 ALIAS = "turns"
@@ -29,6 +36,11 @@ class Owner:
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Turns:
+    return Turns(Door(str(tmp_path / "queue.db")))
 
 
 @contextmanager
@@ -60,8 +72,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 # --- The queue --------------------------------------------------------------------------------------------
 
 
-def test_first_come_first_served() -> None:
-    queue, served = Turns(), []
+def test_first_come_first_served(queue: Turns) -> None:
+    served = []
 
     def wait_and_serve(number: int) -> None:
         owner = Owner()
@@ -79,16 +91,16 @@ def test_first_come_first_served() -> None:
     assert not queue._queue
 
 
-def test_whoever_gives_up_leaves_the_queue() -> None:
-    queue, owner = Turns(), Owner()
+def test_whoever_gives_up_leaves_the_queue(queue: Turns) -> None:
+    owner = Owner()
     with another_thread_has_it(queue), pytest.raises(TurnTimeoutError):
         queue.take(owner, timeout=0.05)
 
     assert not queue._queue
 
 
-def test_a_thread_does_not_wait_for_itself() -> None:
-    queue, first, second = Turns(), Owner(), Owner()
+def test_a_thread_does_not_wait_for_itself(queue: Turns) -> None:
+    first, second = Owner(), Owner()
 
     turn = queue.take(first, timeout=SECONDS)
 
@@ -98,8 +110,8 @@ def test_a_thread_does_not_wait_for_itself() -> None:
     assert not queue._queue
 
 
-def test_a_turn_ends_with_its_thread() -> None:
-    queue, owner = Turns(), Owner()
+def test_a_turn_ends_with_its_thread(queue: Turns) -> None:
+    owner = Owner()
     thread = threading.Thread(target=queue.take, args=[owner], kwargs={"timeout": SECONDS})
     thread.start()
     thread.join()
@@ -108,8 +120,8 @@ def test_a_turn_ends_with_its_thread() -> None:
     assert len(queue._queue) == 1
 
 
-def test_a_turn_ends_with_its_connection() -> None:
-    queue, owner = Turns(), Owner()
+def test_a_turn_ends_with_its_connection(queue: Turns) -> None:
+    owner = Owner()
     lives = threading.Event()
 
     def forget() -> None:
@@ -272,6 +284,37 @@ def test_another_process_is_waited_for(path: Path, begin: str) -> None:
     ending.join()
     database.close()
     assert notes(path) == ["other", "outer", "inner"]
+
+
+WRITING_WITHOUT_A_PAUSE = """
+import sys, time, django
+from django.conf import settings
+options = {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA synchronous=OFF"}
+database = {"ENGINE": "store_project.sqlite", "NAME": sys.argv[1], "OPTIONS": options}
+settings.configure(DATABASES={"default": database})
+django.setup()
+from django.db import connection, transaction
+for _ in range(100):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO notes VALUES ('other')")
+        time.sleep(0.1)
+"""
+
+
+def test_another_process_that_writes_without_a_pause_lets_others_in(path: Path) -> None:
+    connections[ALIAS].settings_dict["OPTIONS"]["timeout"] = SECONDS
+    command = [sys.executable, "-c", WRITING_WITHOUT_A_PAUSE, str(path)]
+    with subprocess.Popen(command, cwd=BASE_DIR) as process:
+        wait_until(lambda: bool(notes(path)))
+        passed = []
+        for _ in range(3):
+            before = len(notes(path))
+            with transaction.atomic(ALIAS):
+                passed.append(len(notes(path)) - before)
+                note("mine")
+        process.kill()
+
+    assert max(passed) <= 3, "one that was inside, and what came before we had asked"
 
 
 def test_many_writers(path: Path) -> None:
