@@ -75,7 +75,7 @@ def prepare(folder: Path) -> None:
     for name in ("store", "bare"):
         (folder / name).mkdir(parents=True)
     for command in (_manage("migrate", "--verbosity=0"), _bare(folder)):
-        subprocess.run(command, env=_environment(folder), check=True)
+        subprocess.run(command, env=environment_of(folder), check=True)
 
 
 def fill(folder: Path, *, first: int, last: int) -> None:
@@ -101,7 +101,7 @@ def store_alone(folder: Path, *, worker: bool = False, **variables: str) -> Iter
     (port,) = _free_ports(1)
     options = [] if worker else ["--no-worker"]
     command = _manage("serve", *options, f"--port={port}", "--grace=2")
-    environment = {**_environment(folder), **variables}
+    environment = {**environment_of(folder), **variables}
     with _running(
         command, folder / "store.log", port=port, path="/entities", environment=environment
     ) as store:
@@ -114,7 +114,7 @@ def store_that_writes(folder: Path, model: str, vectors: Path, **variables: str)
     (port,) = _free_ports(1)
     command = [sys.executable, str(ROOT / "benchmarks" / "serving_while_writing.py"), model, str(vectors)]
     command += ["--no-worker", f"--port={port}", "--grace=2"]
-    environment = {**_environment(folder), **variables}
+    environment = {**environment_of(folder), **variables}
     with _running(
         command, folder / "store.log", port=port, path="/entities", environment=environment
     ) as store:
@@ -124,7 +124,7 @@ def store_that_writes(folder: Path, model: str, vectors: Path, **variables: str)
 @contextmanager
 def ingesting(folder: Path, photos: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """`manage.py ingest` of these photos, beside the store."""
-    environment = {**_environment(folder), **variables}
+    environment = {**environment_of(folder), **variables}
     with (folder / "ingest.log").open("ab") as output:
         process = subprocess.Popen(
             _manage("ingest", str(photos)), env=environment, stdout=output, stderr=output
@@ -143,7 +143,7 @@ def _bare(folder: Path) -> list[str]:
     return [sys.executable, str(ROOT / "benchmarks" / "bare.py"), str(folder / "bare")]
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {
         **kept,
@@ -173,7 +173,7 @@ def _running(
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            env=environment or _environment(log.parent),
+            env=environment or environment_of(log.parent),
             stdout=output,
             stderr=output,
             start_new_session=True,
