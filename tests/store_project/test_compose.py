@@ -138,7 +138,6 @@ def test_nothing_runs_as_root_or_writes_outside_its_data(name: str) -> None:
     assert service["read_only"]
     assert (service["tmpfs"], service["volumes"]) == (["/tmp"], ["data:/data"])  # noqa: S108
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_the_image_has_a_user_of_its_own() -> None:
@@ -161,6 +160,18 @@ def test_the_image_can_back_its_database_up() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_part_has_its_bounds(name: str) -> None:
     assert {"mem_limit", "cpus", "pids_limit"} <= set(SERVICES[name])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_part_gains_rights_or_fills_the_disk_with_its_log(name: str) -> None:
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[name]["logging"] == {"driver": "local"}  # which throws old lines away by itself
+
+
+def test_the_database_is_not_taken_for_ready_while_it_is_being_made() -> None:
+    """It is started once for that, for its own machine's sockets only, and stopped again."""
+    test = SERVICES["postgres"]["healthcheck"]["test"]
+    assert test[test.index("--host") + 1] == "127.0.0.1"
 
 
 def test_no_password_is_written_down() -> None:
