@@ -235,6 +235,20 @@ GUARDS = [
         "tests/store_project/test_health.py::test_mqtt_is_well_while_its_announcer_is_connected",
     ),
     Guard(
+        "of processes that write to SQLite none goes twice while another waits",
+        "store_project/sqlite/door.py",
+        "if self._next.take(deadline):",
+        "if True:",
+        "tests/store_project/test_sqlite_door.py::test_who_leaves_and_comes_again_stands_behind_who_waits",
+    ),
+    Guard(
+        "a million waiting images are counted by an index alone",
+        "store_project/standing.py",
+        '"processing_status") for status',
+        '"pk") for status',
+        "tests/store_project/test_metrics.py::test_what_waits_is_counted_by_indexes_alone",
+    ),
+    Guard(
         "a page loads and runs what is ours alone",
         "store_project/content_policy.py",
         "response.headers.setdefault(HEADER, POLICY)",
