@@ -388,7 +388,8 @@ class Face(models.Model):
         ordering = ["id"]
         indexes = [
             models.Index("recognised_with", "id", name="face_recognised_with"),
-            models.Index("known_person", F("quality").desc(), "id", name="face_best_of_person"),
+            # Holds all that lists of people read of faces: the best ones, how many, whether in the trash.
+            models.Index("known_person", F("quality").desc(), "id", "entity", name="face_of_person"),
             models.Index("id", name="face_waiting", condition=Q(standing="waiting")),
         ]
         constraints = [

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from entities.api.serializers import MillisecondsField
 from entities.api.validation import MAX_ID, WordBooleanField
 from intelligence.api.paging import PageQuerySerializer
-from intelligence.api.serializers import FaceSerializer, TextField
+from intelligence.api.serializers import FaceSerializer, RowSerializer, TextField
 from intelligence.people.listing import ORDERS
 from intelligence.people.lookup import MOST_FACES
 from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, PeopleOperation
@@ -17,7 +17,7 @@ from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, Peo
 MANY_PEOPLE = 1000
 
 
-class KnownPersonSerializer(serializers.Serializer[KnownPerson]):
+class KnownPersonSerializer(RowSerializer[KnownPerson]):
     id = serializers.IntegerField()
     name = serializers.CharField(allow_null=True)
     hidden = serializers.BooleanField()

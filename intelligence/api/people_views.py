@@ -21,7 +21,7 @@ from intelligence.api.people_serializers import (
     WaitingFaceSerializer,
 )
 from intelligence.api.serializers import FaceSerializer, as_json
-from intelligence.people import listing
+from intelligence.people import listing, suggestions
 from intelligence.people_models import PeopleOperation
 
 DONE = {200: OperationSerializer, 404: error("There is no such face, or no such person.")}
@@ -86,8 +86,8 @@ class KnownPersonViewSet(PeopleViewSet):
             with_hidden=query["include_hidden"],
             order=query["order"],
         )
-        as_item = KnownPersonSerializer().to_representation
-        return page_of(request, query, found, as_item, first=None)
+        rows = KnownPersonSerializer()
+        return page_of(request, query, rows.plain(found), rows.to_representation, first=None)
 
     @extend_schema(summary="Show a person", responses=KnownPersonSerializer)
     def retrieve(self, request: Request, person_id: str) -> Response:
@@ -112,7 +112,8 @@ class KnownPersonViewSet(PeopleViewSet):
         """From all images that are not in the trash. All of them, unless a page is asked for."""
         query = validated(bodies.PersonFacesQuerySerializer(data=request.query_params), "query")
         found = self.retrieval.faces_of_person(_person_id(person_id), by_doubt=query["order"] == "doubt")
-        return page_of(request, query, found, FaceSerializer().to_representation, first=None)
+        rows = FaceSerializer()
+        return page_of(request, query, rows.plain(found), rows.to_representation, first=None)
 
     @extend_schema(summary="Merge people", request=bodies.MergeSerializer, responses=DONE)
     def merge(self, request: Request) -> Response:
@@ -153,7 +154,7 @@ class KnownPersonViewSet(PeopleViewSet):
     def suggested_merges(self, request: Request) -> Response:
         """Those that most faces speak for first. Never two who were seen on one photo, or were told apart."""
         query = validated(bodies.SuggestionsQuerySerializer(data=request.query_params), "query")
-        return Response(as_json(MergeSuggestionSerializer(), listing.suggested_merges(query["limit"])))
+        return Response(as_json(MergeSuggestionSerializer(), suggestions.suggested_merges(query["limit"])))
 
 
 class OperationViewSet(PeopleViewSet):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
-
-from django.db.models import Avg, Count, Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from intelligence import visibility
@@ -18,11 +13,7 @@ from intelligence.people_models import (
     KnownPerson,
     PeopleChange,
     PeopleOperation,
-    PersonDistinction,
 )
-
-SUGGESTIONS = 1000
-"""Pairs of people looked at for suggestions: the ones that most faces speak for."""
 
 ORDERS = {
     "id": ("pk",),
@@ -106,71 +97,3 @@ def operations(person_id: int | None = None) -> QuerySet[PeopleOperation]:
     about = Q(of="person", row=person_id) | Q(face__in=theirs)
     changes = PeopleChange.objects.filter(about)
     return found.filter(pk__in=changes.order_by().values("operation"))
-
-
-@dataclass(frozen=True)
-class MergeSuggestion:
-    """Two who may be one person."""
-
-    person: KnownPerson
-    other: KnownPerson
-    faces: int
-    """Pairs of faces that are as alike as faces of one person."""
-    closest: float
-    mean: float
-
-
-def suggested_merges(limit: int = 50) -> list[MergeSuggestion]:
-    """Those that most faces speak for first. Never two who were seen on one photo, or were told apart."""
-    matches = FaceMatch.objects.filter(
-        rule="another", face__known_person__isnull=False, matched_face__known_person__isnull=False
-    ).exclude(face__known_person=F("matched_face__known_person"))
-    rows = (
-        matches.order_by()
-        .values(one=F("face__known_person"), two=F("matched_face__known_person"))
-        .annotate(number=Count("pk"), closest=Max("similarity"), mean=Avg("similarity"))
-        .order_by("-number", "-closest")[: 2 * SUGGESTIONS]
-    )
-    pairs = _both_ways(rows)
-    apart = _told_apart(pairs) | _seen_together(pairs)
-    shown = people().filter(hidden=False).in_bulk(sorted({pk for pair in pairs for pk in pair}))
-    found = [
-        MergeSuggestion(shown[one], shown[two], number, closest, total / number)
-        for (one, two), (number, closest, total) in pairs.items()
-        if (one, two) not in apart and one in shown and two in shown
-    ]
-    found.sort(key=lambda each: (-each.faces, -each.closest, each.person.pk, each.other.pk))
-    return found[:limit]
-
-
-Pair = tuple[int, int]
-
-
-def _both_ways(rows: Iterable[dict[str, Any]]) -> dict[Pair, tuple[int, float, float]]:
-    """Number, closest and sum of the cosines between the two."""
-    found: dict[Pair, tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
-    for row in rows:
-        pair = (min(row["one"], row["two"]), max(row["one"], row["two"]))
-        number, closest, total = found[pair]
-        found[pair] = (
-            number + row["number"],
-            max(closest, row["closest"]),
-            total + row["number"] * row["mean"],
-        )
-    return dict(found)
-
-
-def _told_apart(pairs: Iterable[Pair]) -> set[Pair]:
-    firsts = {one for one, _ in pairs}
-    return set(PersonDistinction.objects.filter(person__in=firsts).values_list("person_id", "other_id"))
-
-
-def _seen_together(pairs: Iterable[Pair]) -> set[Pair]:
-    """As far as these pairs go."""
-    everyone = {pk for pair in pairs for pk in pair}
-    here = Face.objects.filter(known_person__in=everyone)
-    beside = here.filter(entity=OuterRef("entity")).exclude(known_person=OuterRef("known_person"))
-    photos: dict[int, set[int]] = defaultdict(set)
-    for photo, person in here.filter(Exists(beside)).order_by().values_list("entity_id", "known_person_id"):
-        photos[photo].add(person or 0)
-    return {(one, two) for one, two in pairs if any({one, two} <= seen for seen in photos.values())}

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 
 from intelligence import people
 from intelligence.models import Face
-from intelligence.people import listing
+from intelligence.people import listing, suggestions
 from intelligence.people.walls import best_faces, photos_of_several
 from intelligence.people_admin.forms import PairForm, PeopleForm
 from intelligence.people_admin.pages import PeoplePage, path_to
@@ -98,7 +98,7 @@ class SuggestionsPage(PeoplePage):
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         put_off = self._put_off()
-        suggested = listing.suggested_merges(PAIRS_SHOWN + len(put_off))
+        suggested = suggestions.suggested_merges(PAIRS_SHOWN + len(put_off))
         open_ones = [each for each in suggested if [each.person.pk, each.other.pk] not in put_off]
         shown = open_ones[:PAIRS_SHOWN]
         everyone = {each.pk: each for pair in shown for each in (pair.person, pair.other)}
@@ -133,7 +133,7 @@ class SuggestionsPage(PeoplePage):
         return put_off
 
 
-def _side_by_side(pair: listing.MergeSuggestion, walls: Mapping[int, Wall]) -> dict[str, Any]:
+def _side_by_side(pair: suggestions.MergeSuggestion, walls: Mapping[int, Wall]) -> dict[str, Any]:
     survivor = likely_survivor([pair.person, pair.other])
     other = pair.other if survivor is pair.person else pair.person
     return {"survivor": walls[survivor.pk], "other": walls[other.pk], "suggestion": pair}
