@@ -10,7 +10,8 @@ An embedding is sqrt(a) own + sqrt(b) mode + sqrt(p) poor + sqrt(1 - a - b - p) 
 The constants are set so that the quantiles of cosines, which the benchmark prints, are those of real models:
 for good crops as measured with a MobileFaceNet (128 dimensions; same person: median 0.72, least 0.53-0.58;
 different people: 99 % below 0.24; a look-alike pair up to 0.47), with a lower median and a much wider spread
-for same people, as family photos have over the years.
+for same people, as family photos have over the years. tests/intelligence/compute/onnx/test_calibration.py
+holds them against real photos and a real model, where these are at hand.
 """
 
 from __future__ import annotations
