@@ -204,6 +204,7 @@ def _look(
             list(zip(here.tolist(), cosines.tolist(), strict=True)),
             person=known.person if known else None,
             role=known.role if known else None,
+            spoke_for=known.person if known and known.speaks else None,
         )
         by_photo.setdefault(int(library.photos[face]), []).append(seen)
     for photo, seen_here in by_photo.items():

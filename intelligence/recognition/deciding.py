@@ -84,6 +84,8 @@ class Seen:
     person: int | None = None
     """Whom it was given to before."""
     role: Role | None = None
+    spoke_for: int | None = None
+    """The person that others have heard it speak for, when it was looked at before."""
     is_fixed: bool = False
     """A user has said so."""
     not_these: frozenset[int] = frozenset()
@@ -104,6 +106,8 @@ class Outcome:
     person: int | None
     role: Role
     evidence: tuple[Evidence, ...] = ()
+    speaks_anew: bool = False
+    """For somebody whom it did not speak for before."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ class _Photo:
             self.taken.add(person)
         self.memory.settle(seen.face, Known(self.photo, seen.quality, person, role))
         evidence = tuple(self._evidence(seen, person))
-        self.outcomes.append(Outcome(seen.face, person, role, evidence))
+        speaks_anew = role is Role.CORE and person != seen.spoke_for
+        self.outcomes.append(Outcome(seen.face, person, role, evidence, speaks_anew))
 
     def _evidence(self, seen: Seen, person: int | None) -> Iterator[Evidence]:
         for face, similarity, needed in self.like(seen):
@@ -172,8 +177,9 @@ class _Photo:
         """The person that the face can be given to, if it is clear enough."""
         candidates = self.candidates(seen)
         if seen.person is not None and seen.person not in self.taken:
-            # It stays, unless another face of the photo is closer.
-            return _Claim(seen.person, self._closeness(seen.person, candidates.get(seen.person, [])))
+            # It stays, unless another face of the photo is clearly closer: who is as close takes no turns.
+            closeness = self._closeness(seen.person, candidates.get(seen.person, []))
+            return _Claim(seen.person, closeness + self.rules.margin)
         ranked = sorted(
             (
                 (self._closeness(person, similarities), person)
@@ -250,11 +256,13 @@ def _begin_or_wait(deciding: _Photo, seen: Seen) -> None:
 
 
 def heard_by(outcomes: Sequence[Outcome], memory: Memory) -> set[int]:
-    """Faces that wait, and now have a further core face that is like them."""
+    """Faces that wait, and now have a further core face that is like them. One that speaks as before, and was
+    looked at once more for another's sake, is heard by nobody: two photos would call on each other for ever.
+    """
     return {
         evidence.face
         for outcome in outcomes
-        if outcome.role is Role.CORE
+        if outcome.speaks_anew
         for evidence in outcome.evidence
         if memory.faces[evidence.face].role is Role.WAITING
     }

@@ -64,12 +64,18 @@ class _Face(NamedTuple):
     person: int | None
     standing: str | None
     assigned_by: str | None
+    recognised_with: str | None
     is_deleted: bool
     parent: int | None
 
     @property
     def role(self) -> Role | None:
         return None if self.standing is None else Role(self.standing)
+
+    def spoke_for(self, model: str) -> int | None:
+        """What only another model has seen in it, or nobody yet, others have not heard."""
+        has_spoken = self.role is Role.CORE and self.recognised_with == model
+        return self.person if has_spoken else None
 
 
 _COLUMNS = (
@@ -79,6 +85,7 @@ _COLUMNS = (
     "known_person_id",
     "standing",
     "assigned_by",
+    "recognised_with",
     "entity__is_deleted",
     "entity__parent_id",
 )
@@ -243,6 +250,7 @@ class _Batch:
             self.neighbours[face.pk],
             person=said_is.get(face.pk, face.person),
             role=face.role,
+            spoke_for=face.spoke_for(self.model),
             is_fixed=face.pk in said_is or face.assigned_by == Face.AssignedBy.USER,
             not_these=not_these,
         )

@@ -147,6 +147,24 @@ def test_who_waits_hears_of_a_core_face_that_is_like_it() -> None:
     assert heard_by([outcome], known) == {11}
 
 
+def test_who_speaks_as_before_is_not_heard_again() -> None:
+    known = memory((10, ADA), f11=Known(1, 0.3, None, Role.WAITING), f99=Known(7, 0.9, ADA, Role.CORE))
+    again = look(known, (10, 0.7), (11, 0.6), person=ADA, role=Role.CORE, spoke_for=ADA)
+    assert (again.role, heard_by([again], known)) == (Role.CORE, set())
+    after_another = look(known, (10, 0.7), (11, 0.6), person=ADA, role=Role.CORE, spoke_for=BOB)
+    assert heard_by([after_another], known) == {11}
+
+
+def test_who_is_about_as_close_does_not_take_the_place() -> None:
+    known = memory((10, ADA), (11, ADA), f1=Known(7, 0.9, ADA, Role.CORE))
+    faces = [
+        Seen(1, 0.9, [(10, 0.80), (11, 0.80)], person=ADA, role=Role.CORE),
+        Seen(2, 0.9, [(10, 0.84), (11, 0.84)]),
+    ]
+    outcomes = {each.face: each.person for each in decide_photo(7, faces, known, RULES)}
+    assert outcomes == {1: ADA, 2: -1}
+
+
 def test_faces_that_nobody_has_looked_at_yet_are_not_there() -> None:
     outcome = look(memory(), (10, 0.9))
     assert (outcome.person, outcome.evidence) == (-1, ())

@@ -147,6 +147,18 @@ def test_a_face_that_is_closer_takes_the_place(crowd: Crowd) -> None:
     assert person_of(early) != ada
 
 
+def test_photos_with_a_reflection_come_to_rest(crowd: Crowd) -> None:
+    """On each the same person twice, once poorly: the poor faces wait, and hear the good ones once."""
+    waiting = []
+    for _ in range(3):
+        photo = crowd.photo()
+        crowd.face("Ada", like=0.98, photo=photo)
+        waiting.append(crowd.face("Ada", like=0.8, photo=photo, quality=0.2))
+        crowd.recognise()
+    assert [standing_of(face) for face in waiting] == ["waiting"] * 3
+    assert KnownPerson.objects.count() == 1
+
+
 def test_decisions_outweigh_likeness(crowd: Crowd) -> None:
     faces = [crowd.face("Ada") for _ in range(4)]
     crowd.recognise()
