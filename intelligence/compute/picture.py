@@ -12,7 +12,7 @@ from PIL import Image
 from intelligence.compute.decoding import Size, decode, scaled_size
 
 Pixels = NDArray[np.uint8]
-"""Shape (height, width, 3), RGB, contiguous."""
+"""Shape (height, width, 3), RGB, contiguous; perhaps not to be written to."""
 
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom; right and bottom are outside."""
@@ -111,7 +111,7 @@ class Picture:
 
     def _upright(self, image: Image.Image) -> Pixels:
         method = _UPRIGHT.get(self._decoded.orientation)
-        return np.array(image if method is None else image.transpose(method))
+        return np.asarray(image if method is None else image.transpose(method))
 
     def _need(self, long_side: int) -> None:
         if max(self._decoded.image.size) < long_side:
@@ -135,6 +135,7 @@ class Picture:
 
 
 def encode_png(pixels: Pixels) -> bytes:
+    """Packed lightly: the usual way takes four times as long, for a file that is an eighth smaller."""
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

@@ -22,9 +22,13 @@ class Normalisation:
     std: tuple[float, float, float]
     scale: float = 1.0
 
-    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        mean, std = np.array(self.mean, dtype=np.float32), np.array(self.std, dtype=np.float32)
-        return np.asarray((pixels.astype(np.float32) * np.float32(self.scale) - mean) / std)
+    def apply(self, planes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Shape (n, 3, height, width): by colour, as numpy takes five times as long for three at a time."""
+        values = planes.astype(np.float32)
+        values *= np.float32(self.scale)
+        values -= np.array(self.mean, dtype=np.float32)[:, None, None]
+        values /= np.array(self.std, dtype=np.float32)[:, None, None]
+        return values
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class ImageInput:
             raise ModelFileError(
                 f"{self.tensor.name} takes {asked} pixels, not the {stacked.shape[1:3]} stated."
             )
-        values: Array = stacked if self.normalises_itself else normalisation.apply(stacked)
-        laid_out = values if self.channels_last else values.transpose(0, 3, 1, 2)
+        planes = np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+        values: Array = planes if self.normalises_itself else normalisation.apply(planes)
+        laid_out = values.transpose(0, 2, 3, 1) if self.channels_last else values
         return np.ascontiguousarray(laid_out, dtype=self.tensor.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from intelligence.compute.onnx.detections import Detections, Floats, best_of_overlapping, scaled_down
@@ -47,7 +48,8 @@ class YuNetDetector:
         if pixels.shape[0] > height or pixels.shape[1] > width:
             raise ValueError(f"{pixels.shape} pixels do not go into {height} x {width}")
         canvas = np.zeros((1, 3, height, width), dtype=np.float32)
-        canvas[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels[:, :, ::-1].transpose(2, 0, 1)  # BGR
+        for plane, colour in zip(canvas[0], reversed(cv2.split(pixels)), strict=True):  # BGR
+            plane[: pixels.shape[0], : pixels.shape[1]] = colour
         outputs = dict(zip(_OUTPUTS, self._session.run({tensor.name: canvas}, _OUTPUTS), strict=True))
         found = [self._decoded(outputs, stride, width // stride) for stride in _STRIDES]
         return self._best(found[0].joined(found[1]).joined(found[2]))
