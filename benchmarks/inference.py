@@ -14,7 +14,9 @@ The photos: those of the test data, and noise of 1600 x 1200 as JPEG. All in one
               is measured with as many processes at once because a model takes longer while another one runs
               beside it: processors share caches and memory, and virtual ones may be halves of one. Target
               0.85, on a machine that does nothing else
-  batch       one ViT-B/32 fed with four images at once, for each; bare: with one
+  together    the same, each process given four images at once, as where much waits; bare: one by one still
+  batch       each vision transformer fed with 2, 4 and 8 images at once, for each, by as many processes side
+              by side as there are processors; bare: with one at a time
 
 Bare and whole take turns, ROUNDS times; told is the median. The last line of the output is one JSON object.
 Compare ratios, not milliseconds, between machines.
@@ -40,10 +42,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-
 # Run as a script, Python looks for modules beside the script only.
-from benchmarks import vision_transformers
+from benchmarks import batches, vision_transformers
 from benchmarks.figures import Figure, Target, table
 from benchmarks.photos import write_photos
 from intelligence.compute.base import EMBED_FACES_WITH, ChosenModel, ComputeSettings, JobState
@@ -51,7 +51,6 @@ from intelligence.compute.baseline.models import BaselineModels
 from intelligence.compute.local import LocalComputeClient
 from intelligence.compute.onnx import session
 from intelligence.compute.onnx.chosen import ChosenModels
-from intelligence.compute.onnx.files import ModelFile
 from intelligence.compute.picture import Picture
 from intelligence.vocabulary import TaskType
 
@@ -61,6 +60,7 @@ CORES = os.cpu_count() or 1
 EFFICIENCY = Target(0.85, of_ratio=False, at_least=True)
 ROUNDS = 3
 TIMES = 5
+TOGETHER = 4
 FED_IMAGES = 8
 """Of so many images a bare process holds all that the models are fed with: 10 MB each."""
 IMAGE_TASKS = (TaskType.FACE_DETECTION, TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING)
@@ -98,6 +98,16 @@ class Setup:
     folder: Path
     chosen: tuple[ChosenModel, ...]
     images: Sequence[Path]
+    together: int = 1
+    """So many images are given to a process at once."""
+
+    @property
+    def towers(self) -> dict[str, Path]:
+        folder = self.folder / "models"
+        return {
+            "ViT-B/32": folder / "clip" / "onnx" / "vision_model.onnx",
+            "ViT-S/14": folder / "dino" / "onnx" / "model.onnx",
+        }
 
     def settings(self, name: str, threads: int = 1) -> ComputeSettings:
         return ComputeSettings(
@@ -134,9 +144,10 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         setup = _set_up(Path(folder), options.images)
-        figures = [*_tasks(setup), *_batch(setup)]
+        figures = [*_tasks(setup), *batches.figures(setup.towers, CORES)]
         for processes, threads in [*((number, 1) for number in options.processes), (1, 2)]:
             figures += _images(setup, processes, threads)
+        figures += _images(replace(setup, together=TOGETHER), CORES, 1)
     print(table(figures))
     told = {
         "images": options.images,
@@ -220,17 +231,6 @@ def _tasks(setup: Setup) -> Iterator[Figure]:
         yield Figure(f"task: {chosen.task}", "ms", _milliseconds(look), bare)
 
 
-def _batch(setup: Setup) -> Iterator[Figure]:
-    file = ModelFile.read(setup.folder / "models" / "clip" / "onnx" / "vision_model.onnx")
-    clip = session.ModelSession(file, session.SessionSettings())
-    one, four = (np.zeros((number, 3, 224, 224), np.float32) for number in (1, 4))
-    together = _milliseconds(lambda: clip.run({"pixel_values": four})) / 4
-    yield Figure(
-        "batch: ViT-B/32, 4 at once", "ms", together, _milliseconds(lambda: clip.run({"pixel_values": one}))
-    )
-    clip.close()
-
-
 @dataclass(frozen=True)
 class Taken:
     """By one process, or by several together."""
@@ -256,10 +256,10 @@ class Taken:
 
 
 def _images(setup: Setup, processes: int, threads: int) -> Iterator[Figure]:
-    name = f"{processes} x {threads} thread"
+    name = f"{processes} x {threads} thread" + (f", {setup.together} together" if setup.together > 1 else "")
     turns = [
         [
-            _at_once(work, setup, f"{kind}-{processes}-{threads}-{turn}", processes, threads)
+            _at_once(work, setup, f"{kind}-{processes}-{threads}-{setup.together}-{turn}", processes, threads)
             for kind, work in (("bare", _run_models), ("whole", _run_jobs))
         ]
         for turn in range(ROUNDS)
@@ -271,7 +271,7 @@ def _images(setup: Setup, processes: int, threads: int) -> Iterator[Figure]:
             for of_kind in zip(*turns, strict=True)
         )
         yield Figure(f"{what}, {name}", "ms", whole, bare)
-    target = EFFICIENCY if (processes, threads) == (CORES, 1) else None
+    target = EFFICIENCY if (processes, threads, setup.together) == (CORES, 1, 1) else None
     efficiencies = [models.models / (jobs.wall * CORES) for models, jobs in turns]
     spread = f"{min(efficiencies):.3f} to {max(efficiencies):.3f}"
     yield Figure(f"efficiency, {name}", "", statistics.median(efficiencies), target=target, note=spread)
@@ -302,13 +302,14 @@ def _run_jobs(setup: Setup, name: str, threads: int, share: Share) -> None:
     jobs = [_submit(client, path, f"{name}-{number}") for number, path in enumerate(setup.images)]
     client.run(_submit(client, setup.images[0], f"{name}-warm"))
     images = share.images(len(jobs))
-    done = [next(images, None)]
+    some, done = list(itertools.islice(images, setup.together)), list[int]()
     began, busy = time.monotonic(), time.process_time()
-    while (number := done[-1]) is not None:
-        client.run(jobs[number])
-        done.append(next(images, None))
+    while some:
+        client.run([job_id for number in some for job_id in jobs[number]])
+        done += some
+        some = list(itertools.islice(images, setup.together))
     share.told.put(Taken(began, time.monotonic(), time.process_time() - busy))
-    states = {client.get(job_id).state for number in done if number is not None for job_id in jobs[number]}
+    states = {client.get(job_id).state for number in done for job_id in jobs[number]}
     assert states <= {JobState.COMPLETED}
 
 

@@ -239,9 +239,17 @@ class ComputeClient(Protocol):
 class RunsJobs(Protocol):
     """The other half of a client whose jobs run on this installation's own workers: what a worker calls."""
 
+    backend: str
+    """As its jobs have it."""
+
+    @property
+    def images_together(self) -> int:
+        """So many images are looked at in less time together than one by one; 1: none are."""
+
     def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
         """Runs those that still wait. Answers which have ended, now or before; forgotten ones have not.
-        RunDiedError at the first image that was the end of whatever looked at it.
+        RunDiedError at the first image that was the end of whatever looked at it; it names the jobs of
+        images that were looked at together with it, too.
         """
 
     def purge(self, older_than: timedelta, wanted: StillWanted) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from intelligence.compute.base import Capabilities, DetectedFace, Vector
-from intelligence.compute.picture import Picture
+from intelligence.compute.picture import Picture, Pixels
 from intelligence.vocabulary import TaskType
 
 
@@ -36,6 +37,27 @@ class SeveralModels(Protocol):
 
     def embed_text_with(self, model: str, text: str) -> Vector:
         """Only asked where that model understands text."""
+
+
+class EmbedsTogether(Protocol):
+    """A model that takes several images at once in less time than one by one. What it is fed with is small
+    and stands for the picture, which need not be kept."""
+
+    @property
+    def at_once(self) -> int: ...
+
+    def prepared(self, picture: Picture) -> Pixels: ...
+
+    def embed_prepared(self, images: Sequence[Pixels]) -> list[Vector]:
+        """Of no more than `at_once`. Where one is too much for the model, it fails for all."""
+
+
+@runtime_checkable
+class KnowsTogether(Protocol):
+    """A set that may have such models."""
+
+    def together(self, task: TaskType, model: str) -> EmbedsTogether | None:
+        """None: that model takes one image at a time."""
 
 
 @runtime_checkable

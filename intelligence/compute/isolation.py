@@ -96,12 +96,13 @@ class IsolatedComputeClient(LocalComputeClient):
         assert isinstance(report.result, EmbeddingResult)
         return report.result
 
-    def _run_image(self, image: Path, jobs: Mapping[str, JobRequest]) -> None:
+    def _run_images(self, by_image: Mapping[Path, Mapping[str, JobRequest]]) -> None:
+        jobs = {job_id: job for of_image in by_image.values() for job_id, job in of_image.items()}
         for request in jobs.values():
             with suppress(ComputeError):  # its job says so
                 self._chosen(request.task, request.params)
         if (opening := self._opening()) is None:
-            super()._run_image(image, jobs)
+            super()._run_images(by_image)
             return
         try:
             answer = self._for_jobs.ask(opening, {"jobs": list(jobs)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from intelligence.compute.base import (
     Capabilities,
     ComputeError,
     ComputeSettings,
+    ComputeUnavailableError,
     DetectedFace,
     EmbeddingResult,
     FaceDetectionResult,
@@ -34,6 +36,7 @@ from intelligence.compute.image_models import FixedModels, ImageModels, ModelSou
 from intelligence.compute.outcome import UnreadableOutcomeError, error_document, read_report, result_document
 from intelligence.compute.picture import Picture
 from intelligence.compute.spool import JobRequest, Spool, is_job_id
+from intelligence.compute.together import Prepared, Together, engine_of_several, images_together
 from intelligence.compute.validation import check_result
 from intelligence.vocabulary import TaskType
 
@@ -99,9 +102,18 @@ class SpoolComputeClient:
     def close(self) -> None:
         """Nothing stays open between calls."""
 
+    @property
+    def images_together(self) -> int:
+        try:
+            return images_together(self._source.now())
+        except ComputeUnavailableError:  # its jobs will say so
+            return 1
+
     def run(self, job_ids: Sequence[str]) -> tuple[str, ...]:
-        for image, jobs in self._waiting_by_image(job_ids).items():
-            self._run_image(image, jobs)
+        """Those that waited longest first, no more images at a time than some model gains by."""
+        waiting = iter(self._waiting_by_image(job_ids).items())
+        while some := dict(itertools.islice(waiting, self.images_together)):
+            self._run_images(some)
         return tuple(job_id for job_id in job_ids if self._has_ended(job_id))
 
     def embed_picture(self, task: TaskType, image: Path, model: str = "") -> EmbeddingResult:
@@ -152,7 +164,15 @@ class SpoolComputeClient:
                     by_image.setdefault(request.image, {})[job_id] = request
         return by_image
 
-    def _run_image(self, image: Path, jobs: Mapping[str, JobRequest]) -> None:
+    def _run_images(self, by_image: Mapping[Path, Mapping[str, JobRequest]]) -> None:
+        """One after the other, each decoded once and let go, but for what a model looks at together."""
+        together = Together(self._run_together) if len(by_image) > 1 else None
+        for image, jobs in by_image.items():
+            self._run_image(image, jobs, together)
+        if together is not None:
+            together.end()
+
+    def _run_image(self, image: Path, jobs: Mapping[str, JobRequest], together: Together | None) -> None:
         try:
             picture = Picture(image, max_pixels=self._max_pixels)
         except (ComputeError, MemoryError) as error:
@@ -160,20 +180,58 @@ class SpoolComputeClient:
                 self._fail(job_id, _in_words(error))
             return
         for job_id, request in jobs.items():
-            self._run_job(job_id, request, picture)
+            prepared = None
+            with self._its_failures(job_id, request.task):
+                if together is not None:
+                    prepared = self._prepared(job_id, request, picture)
+                if prepared is None:
+                    self._spool.finish(job_id, result_document(self._ask_models(request, picture)))
+            if together is not None and prepared is not None:
+                together.add(prepared)
 
-    def _run_job(self, job_id: str, request: JobRequest, picture: Picture) -> None:
-        task = request.task
+    @contextmanager
+    def _its_failures(self, job_id: str, task: TaskType) -> Iterator[None]:
+        """What goes wrong in here is this job's end, and no other's."""
         try:
-            result = self._ask_models(request, picture)
+            yield
         except (ComputeError, MemoryError) as error:
             self._fail(job_id, _in_words(error))
         except self._model_failures() as error:
             logger.warning("%s of job %s failed", task, job_id, exc_info=True)
             reason = f"The model of {task} could not cope with this image ({type(error).__name__})."
             self._fail(job_id, ComputeError(reason, permanent=True))
+
+    def _prepared(self, job_id: str, request: JobRequest, picture: Picture) -> Prepared | None:
+        """None where its model takes one image at a time."""
+        models, model = self._chosen(request.task, request.params)
+        engine = engine_of_several(models, request.task, model.name)
+        if engine is None:
+            return None
+        began = time.perf_counter()
+        pixels = engine.prepared(picture)
+        return Prepared(job_id, request.task, model, engine, pixels, time.perf_counter() - began)
+
+    def _run_together(self, jobs: Sequence[Prepared]) -> None:
+        """One by one, if together they are too much: only what fails alone has failed."""
+        engine, began = jobs[0].engine, time.perf_counter()
+        try:
+            vectors = engine.embed_prepared([job.pixels for job in jobs])
+        except self._failures() as error:
+            if len(jobs) > 1:
+                logger.info("%d images are looked at one by one: %s", len(jobs), error)
+                for job in jobs:
+                    self._run_together([job])
+                return
+            with self._its_failures(jobs[0].job_id, jobs[0].task):
+                raise
         else:
-            self._spool.finish(job_id, result_document(result))
+            seconds = (time.perf_counter() - began) / len(jobs)
+            for job, vector in zip(jobs, vectors, strict=True):
+                with self._its_failures(job.job_id, job.task):
+                    result = EmbeddingResult(vector, job.model.name)
+                    check_result(result, dimension=job.model.dimension)
+                    self.on_answer(job.task, job.model.name, job.seconds + seconds)
+                    self._spool.finish(job.job_id, result_document(result))
 
     def _ask_models(self, request: JobRequest, picture: Picture) -> JobResult:
         models, model = self._chosen(request.task, request.params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from intelligence.compute.base import Capabilities, ComputeError, DetectedFace, ModelInfo, Vector
-from intelligence.compute.image_models import ImageModels
+from intelligence.compute.image_models import EmbedsTogether, ImageModels, KnowsTogether
 from intelligence.compute.picture import Picture
 from intelligence.model_registry import BASELINE
 from intelligence.vocabulary import TaskType
@@ -38,6 +38,10 @@ class ModelSet:
 
     def embed_text_with(self, model: str, text: str) -> Vector:
         return self._named(TaskType.CLIP_EMBEDDING, model).embed_text(text)
+
+    def together(self, task: TaskType, model: str) -> EmbedsTogether | None:
+        member = self._named(task, model)
+        return member.together(task, model) if isinstance(member, KnowsTogether) else None
 
     def _leading(self, task: TaskType) -> ImageModels:
         for member in self._doing.get(task, {}).values():

@@ -22,7 +22,7 @@ _MAX_VARINT_BYTES = 10
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_OPERATOR = 4
-_TENSOR_NAME, _TENSOR_EXTERNAL_DATA = 8, 13
+_TENSOR_DIMENSIONS, _TENSOR_NAME, _TENSOR_EXTERNAL_DATA = 1, 8, 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIMENSION, _DIMENSION_VALUE = 1, 2, 1, 1
@@ -43,6 +43,9 @@ class GraphSummary:
     outputs: dict[str, Shape]
     external_files: frozenset[str]
     """Names, relative to the model's folder, of the files that hold its larger weights."""
+    patch: int | None = None
+    """The side of the squares of pixels that a tower of vision cuts its picture into, by the weights that
+    look at three colours; None where none do."""
 
 
 def read_graph(path: Path) -> GraphSummary:
@@ -119,6 +122,7 @@ def _summary(reader: _Reader) -> GraphSummary:
     shapes: dict[int, dict[str, Shape]] = {_GRAPH_INPUT: {}, _GRAPH_OUTPUT: {}}
     external: set[str] = set()
     weights: set[str] = set()
+    patches: list[int] = []
     for number, value in reader.fields(graphs[0]):
         if isinstance(value, int):
             continue
@@ -129,8 +133,10 @@ def _summary(reader: _Reader) -> GraphSummary:
         elif number == _GRAPH_INITIALIZER:
             external |= _locations(reader, value)
             weights.update(reader.texts(value, _TENSOR_NAME))
+            patches += _patch(reader, value)
     inputs = {name: shape for name, shape in shapes[_GRAPH_INPUT].items() if name not in weights}
-    return GraphSummary(tuple(operators), inputs, shapes[_GRAPH_OUTPUT], frozenset(external))
+    patch = patches[0] if len(patches) == 1 else None
+    return GraphSummary(tuple(operators), inputs, shapes[_GRAPH_OUTPUT], frozenset(external), patch)
 
 
 def _locations(reader: _Reader, tensor: Span) -> set[str]:
@@ -140,6 +146,17 @@ def _locations(reader: _Reader, tensor: Span) -> set[str]:
         for entry in entries
         if "location" in reader.texts(entry, _ENTRY_KEY)
     }
+
+
+def _patch(reader: _Reader, tensor: Span) -> list[int]:
+    """Of weights of the shape (values, 3, side, side) the side; of others nothing."""
+    sizes = [
+        value
+        for number, value in reader.fields(tensor)
+        if number == _TENSOR_DIMENSIONS and isinstance(value, int)
+    ]
+    is_patch = len(sizes) == 4 and sizes[1] == 3 and sizes[2] == sizes[3]  # noqa: PLR2004
+    return sizes[2:3] if is_patch else []
 
 
 def _shape(reader: _Reader, value: Span) -> Shape:

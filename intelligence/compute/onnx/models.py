@@ -81,6 +81,10 @@ class OnnxModels:
             raise _nobody_does(task)
         return self._images[task].engine.embed(picture)
 
+    def together(self, task: TaskType, _model: str) -> ImageEmbedder | None:
+        engine = self._images[task].engine if task in self._images else None
+        return engine if engine is not None and engine.at_once > 1 else None
+
     def embed_text(self, text: str) -> Vector:
         """In the space of the CLIP vectors. ComputeError if the model understands no text."""
         if self._text is None:

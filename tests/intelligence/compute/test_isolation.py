@@ -251,6 +251,21 @@ def test_what_has_ended_before_the_end_counts(make: Make, endless: Path, teal: P
     assert client.get("clip").state is JobState.COMPLETED
 
 
+def test_of_images_looked_at_together_all_that_have_not_ended_are_named(
+    make: Make, endless: Path, teal: Path, tmp_path: Path
+) -> None:
+    write_endless_tower(tmp_path / "models" / "mean.onnx", patch=32)
+    client = make(image_seconds=4.0)
+    assert client.images_together == 4
+    client.submit(CLIP, teal, {}, "clip")
+    job_ids = [submitted(client, image) for image in (teal, endless, a_picture(tmp_path, "navy"))]
+    with pytest.raises(RunDiedError) as told:
+        client.run(["clip", *job_ids])
+    assert set(told.value.job_ids) == {"teal", "white", "navy"}
+    assert client.get("clip").state is JobState.COMPLETED
+    assert client.run(["teal", "navy"]) == ("teal", "navy")
+
+
 # --- How it ends ---
 
 

@@ -93,9 +93,48 @@ def write_token_tower(path: Path) -> Path:
     )
 
 
-def write_endless_tower(path: Path) -> Path:
+def write_patch_tower(
+    path: Path, *, patch: int = 32, batch: int | str = "batch", made_for_one: str = ""
+) -> Path:
+    """As a small ViT: cuts the picture in patches, each by weights of its own; at a picture that is white all
+    over (of OpenAI's numbers) it gives no number. One that is made for one says that it takes several: it
+    "fails" at them, or gives a single "row"."""
+    random = np.random.default_rng(0)
+    values = 16 * (224 // patch) ** 2
+    nodes = [
+        helper.make_node("Conv", ["pixel_values", "patches"], ["cut"], strides=[patch, patch]),
+        helper.make_node("Reshape", ["cut", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weights"], ["seen"]),
+        helper.make_node("ReduceMin", ["pixel_values"], ["darkest"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Sub", ["bright", "darkest"], ["below"]),
+        helper.make_node("Log", ["below"], ["number"]),  # of nothing below: none
+        helper.make_node("Mul", ["number", "zero"], ["nothing"]),
+        helper.make_node("Unsqueeze", ["nothing", "one"], ["column"]),
+        helper.make_node("Add", ["seen", "column"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["image_embeds"], axes=[0])
+        if made_for_one == "row"
+        else helper.make_node("Identity", ["rows"], ["image_embeds"]),
+    ]
+    constants = {
+        "patches": random.standard_normal((16, 3, patch, patch), np.float32),
+        "flat": np.array([1, -1] if made_for_one == "fails" else [-1, values]),
+        "weights": random.standard_normal((values, 512), np.float32),
+        "bright": np.array(1.9, np.float32),
+        "zero": np.array(0, np.float32),
+        "one": np.array([1], np.int64),
+    }
+    return save(
+        path,
+        nodes,
+        inputs={"pixel_values": (TensorProto.FLOAT, (batch, 3, 224, 224))},
+        outputs={"image_embeds": (TensorProto.FLOAT, (batch, 512))},
+        constants=constants,
+    )
+
+
+def write_endless_tower(path: Path, *, patch: int | None = None) -> Path:
     """As DINOv2, with the mean colour for its answer; at a picture that is white all over it never comes to
-    one."""
+    one. With a patch it has weights that look like those of patches, and are used for nothing."""
     number = TensorProto.FLOAT
     again = helper.make_graph(
         [
@@ -115,7 +154,8 @@ def write_endless_tower(path: Path) -> Path:
     )
     nodes = [
         helper.make_node("ReduceMean", ["pixel_values"], ["colour"], axes=[2, 3], keepdims=0),
-        helper.make_node("ReduceMin", ["pixel_values"], ["darkest"], keepdims=0),
+        helper.make_node("ReduceMin", ["pixel_values"], ["of_each"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("ReduceMax", ["of_each"], ["darkest"], keepdims=0),
         helper.make_node("Sub", ["darkest", "almost_white"], ["above"]),
         helper.make_node("Relu", ["above"], ["only_above"]),
         helper.make_node("Mul", ["only_above", "very_many"], ["turns"]),
@@ -127,7 +167,11 @@ def write_endless_tower(path: Path) -> Path:
         nodes,
         inputs={"pixel_values": (number, ("batch", 3, 224, 224))},
         outputs={"pooler_output": (number, ("batch", 3))},
-        constants={"almost_white": np.array(2.2, np.float32), "very_many": np.array(1e18, np.float32)},
+        constants={
+            "almost_white": np.array(2.2, np.float32),
+            "very_many": np.array(1e18, np.float32),
+            **({"patches": np.zeros((1, 3, patch, patch), np.float32)} if patch else {}),
+        },
     )
 
 
