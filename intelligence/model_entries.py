@@ -215,6 +215,24 @@ REGISTRY = Registry(
             memory_mb=261,
         ),
         ModelEntry(
+            "auraface-batched",
+            {FACES: Family.ARCFACE},
+            "As auraface, by its export for several faces at once in another's repository, whose own word on "
+            "the licence nobody has read.",
+            APACHE,
+            repository="imagent/auraface-onnx",
+            files=(
+                KnownFile(
+                    "auraface.onnx",
+                    "d2c9d76203c75749d9fee70353eb7698894f751cd9b6f562752596c553222c01",
+                    260_694_211,
+                ),
+            ),
+            dimension=512,
+            same_person_from=Threshold(0.5, "that of models of its kind; not measured for this one"),
+            memory_mb=261,
+        ),
+        ModelEntry(
             "mobilefacenet",
             {FACES: Family.IMAGENET},
             "Recognises people, very small and fast.",
