@@ -23,7 +23,7 @@ IMAGES_PER_RUN = 16
 QUICK_SECONDS = 0.1
 """Where the first image takes longer, the others do not wait for one another: whoever is free takes each."""
 WORKERS = os.cpu_count() or 1
-"""As many as look at images on a machine, one on each processor."""
+"""That look at images on a machine, as advised: one on each processor."""
 TELL_SECONDS = 0.25
 """No result waits longer than this for those of the images after it."""
 

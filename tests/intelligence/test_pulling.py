@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from intelligence.compute.onnx.checking import PULLED, Verdict, check
 from intelligence.compute.onnx.installed import find, installed
-from intelligence.model_entries import INSIGHTFACE, MIT, REGISTRY
+from intelligence.model_entries import APACHE, INSIGHTFACE, MIT, REGISTRY
 from intelligence.model_registry import Family, KnownFile, ModelEntry
 from intelligence.pulling import ConsentError, PullError, is_whole, plan, pull, require_consent
 from intelligence.vocabulary import TaskType
@@ -166,6 +168,27 @@ def test_whose_word_there_is_for_the_files_is_said(entry: ModelEntry, hub: Hub) 
         f"Checked only by the hash that the hub itself states; none is known here: {MODEL}",
         by_nobody,
     ]
+
+
+def test_the_command_says_whose_word_there_is_before_it_fetches(
+    hub: Hub, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CL_SERVER_DIR", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    hub.files["onnx-community/dinov2-small"] = {
+        "onnx/model.onnx": content,
+        "preprocessor_config.json": b"{}",
+    }
+    told = StringIO()
+    call_command("models", "pull", "dinov2-small", "--dry-run", stdout=told)
+    assert [line.strip() for line in told.getvalue().splitlines()] == [
+        f"dinov2-small: 0.0 MB of onnx-community/dinov2-small at {COMMIT[:12]}",
+        f"licence Apache-2.0: {APACHE.summary} ({APACHE.read_at})",
+        "No commit of this repository is known here: this is what it has at the moment.",
+        "Checked only by the hash that the hub itself states; none is known here: onnx/model.onnx",
+        "Checked by size alone, for nobody states a hash: preprocessor_config.json",
+    ]
+    assert hub.fetched == []
 
 
 def test_what_the_hub_refuses_is_said_in_words(entry: ModelEntry, hub: Hub, models_dir: Path) -> None:
