@@ -65,8 +65,9 @@ def run(client: RunsJobs, job_ids: Sequence[str]) -> None:
 
 def _claim_company(client: RunsJobs) -> list[list[str]]:
     """Jobs of a few more images, to be looked at together with one that is claimed: where some model gains by
-    that, and more wait than all workers of this machine take at once. The messages that ask for them find
-    none of them queued; with less to do, whoever is free takes each, and nobody waits for another's.
+    that, and more wait than all workers of this machine take at once. With less to do, whoever is free takes
+    each, and nobody waits for another's: so it is always with more processors than the jobs handed out
+    (COMPUTE_JOBS_OUTSTANDING) make batches for. The messages that ask for these jobs find none queued.
     """
     if client.images_together == 1:
         return []
