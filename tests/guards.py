@@ -43,6 +43,20 @@ GUARDS = [
         "::test_of_one_photo_the_closer_one_wins_and_the_other_is_somebody_else",
     ),
     Guard(
+        "who speaks as before is not heard again",
+        "intelligence/recognition/deciding.py",
+        "        speaks_anew = role is Role.CORE and person != seen.spoke_for",
+        "        speaks_anew = role is Role.CORE",
+        f"{RECOGNITION}/test_recogniser.py::test_photos_with_a_reflection_come_to_rest",
+    ),
+    Guard(
+        "who is about as close takes nobody's place",
+        "intelligence/recognition/deciding.py",
+        "closeness + self.rules.margin",
+        "closeness",
+        f"{RECOGNITION}/test_deciding.py::test_who_is_about_as_close_does_not_take_the_place",
+    ),
+    Guard(
         "of two photos of somebody new one is looked at after the other",
         "intelligence/recognition/recogniser.py",
         "locks.hold(LOCK)",
