@@ -40,8 +40,8 @@ from vectors import QdrantVectorStore
 BATCH_SIZE = 64
 """Faces in one transaction: on SQLite, other writers wait for it."""
 NEIGHBOURS = 30
-SECONDS = 20.0
-"""What is left after so long is for the next task."""
+SECONDS = 2.0
+"""What is left after so long is for the next task: results of fresh uploads get their turn between."""
 EVIDENCE_KEPT = 10
 """Of each face, the closest."""
 
