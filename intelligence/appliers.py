@@ -107,7 +107,7 @@ class FaceDetectionApplier:
         replaced = list(Face.objects.filter(entity_id__in=contents))
         new = Face.objects.bulk_create(face for of_job in faces.values() for face in of_job)
         carrying.carry_over(contents, replaced, new)
-        self.forgetter.forget_faces([face.pk for face in replaced])
+        self.forgetter.forget_faces(contents, [face.pk for face in replaced])
         embedded = self._embedded(found)
         _show_found(found, embedded)
         return _jobs_that_came_along(

@@ -140,7 +140,8 @@ class JobCallbackHandler:
         for task in TaskType:  # faces are found before they are embedded
             of_task = [(job, result) for job, result in wanted.items() if job.task_type == task]
             if of_task:
-                wanted.update(self.appliers[task].apply(of_task, facts))
+                came_along = self.appliers[task].apply(of_task, facts)
+                wanted = {**_without_gone(wanted, of_task), **dict(came_along)}
         rows.move_jobs(wanted, JobStatus.COMPLETED, error_message="")
         trail.note("applied", {job.entity_id for job in wanted})
         if not self.client.runs_here:
@@ -166,6 +167,16 @@ class JobCallbackHandler:
             and result.model == job.model
             and job.model in models[TaskType(job.task_type)]
         }
+
+
+def _without_gone(
+    wanted: dict[EntityJob, JobResult], applied: Sequence[Completed]
+) -> dict[EntityJob, JobResult]:
+    """A detection replaces the faces, and the jobs of those before are gone with them."""
+    detected = {job.entity_id for job, _ in applied if job.task_type == TaskType.FACE_DETECTION}
+    return {
+        job: result for job, result in wanted.items() if job.face_id is None or job.entity_id not in detected
+    }
 
 
 def _count_answers(jobs: Sequence[EntityJob]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,10 +31,12 @@ class Forgetter:
         Face.objects.filter(entity_id__in=entity_ids).delete()
         transaction.on_commit(partial(crops.remove_all, self.storage, entity_ids))
 
-    def forget_faces(self, face_ids: Sequence[int]) -> None:
-        """Faces that a new detection replaces."""
+    def forget_faces(self, entity_ids: Collection[int], face_ids: Sequence[int]) -> None:
+        """The faces of these images that a new detection replaces. Vectors go by image: a detection that died
+        before its rows were committed has left some of faces that never were.
+        """
+        self.face.delete_of_entities(entity_ids)
         if not face_ids:
             return
-        self.face.delete(face_ids)
         marks.note(Face.objects.filter(pk__in=face_ids).values_list("entity_id", flat=True))
         Face.objects.filter(pk__in=face_ids).delete()

@@ -172,6 +172,13 @@ GUARDS = [
         "tests/contracts/remote/test_login.py::test_a_token_that_is_refused_is_replaced",
     ),
     Guard(
+        "what a detection that died has left is looked for",
+        "intelligence/forget.py",
+        "        self.face.delete_of_entities(entity_ids)\n        if not face_ids:",
+        "        self.face.delete(face_ids)\n        if not face_ids:",
+        f"{PIPELINE}::test_what_a_detection_that_died_has_left_goes",
+    ),
+    Guard(
         "an image is completed only when its faces are",
         "intelligence/rows.py",
         "return row.face_detection_status == JobStatus.FAILED or faces in ENDED",

@@ -15,7 +15,7 @@ from intelligence.models import EntityJob, Face, ImageIntelligence
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType
 from tests.factories import make_photo
 from tests.intelligence.pipeline import Pipeline, job_of, row_of
-from vectors import VectorsUnavailableError, get_clip_store, get_dino_store, get_face_store
+from vectors import VectorPoint, VectorsUnavailableError, get_clip_store, get_dino_store, get_face_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -276,6 +276,46 @@ def test_a_new_detection_replaces_the_faces(pipeline: Pipeline) -> None:
     assert {record.id for record in get_face_store().scroll()} == after
     crops = {path.name for path in pipeline.processing.jobs.storage.media_root.rglob("faces/**/*.png")}
     assert crops == {Path(face.file_path).name for face in Face.objects.all()}
+
+
+def test_what_a_detection_that_died_has_left_goes(pipeline: Pipeline) -> None:
+    """Vectors are written before the rows of their faces are committed. PostgreSQL gives no id twice: those
+    of a transaction that was lost are never written over."""
+    photo, other = make_photo(1), make_photo(2)
+    pipeline.reconcile()
+    pipeline.dispatch()
+    ended = pipeline.run()
+    never_were = [
+        VectorPoint(pk, np.ones(512, dtype=np.float32), {"entity_id": entity.pk, "face_id": pk})
+        for pk, entity in ((4711, photo), (4712, other))
+    ]
+    get_face_store().upsert(never_were, model="fake-face-512")
+
+    pipeline.finish(ended)
+
+    assert Face.objects.exists()
+    assert {record.id for record in get_face_store().scroll()} == set(
+        Face.objects.values_list("pk", flat=True)
+    )
+
+
+def test_embeddings_of_faces_that_are_replaced_at_the_same_time_are_not_kept(pipeline: Pipeline) -> None:
+    photo = make_photo(1)
+    pipeline.reconcile()
+    pipeline.dispatch_faces_apart()
+    pipeline.finish(pipeline.run())
+    embedded = pipeline.run()
+    assert EntityJob.objects.filter(job_id__in=embedded, task_type=TaskType.FACE_EMBEDDING).count() == 2
+    EntityJob.objects.filter(task_type=TaskType.FACE_DETECTION).update(model="the detector before")
+    pipeline.processing.sweeper.sweep_images()
+    pipeline.dispatch()
+    detected = pipeline.run()
+    assert EntityJob.objects.filter(job_id__in=detected, task_type=TaskType.FACE_DETECTION).exists()
+
+    pipeline.finish([*embedded, *detected])
+
+    faces = set(Face.objects.filter(entity=photo).values_list("pk", flat=True))
+    assert {record.id for record in get_face_store().scroll()} <= faces
 
 
 def test_a_row_is_not_settled_while_a_task_was_never_asked_for(pipeline: Pipeline) -> None:
