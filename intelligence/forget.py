@@ -11,7 +11,7 @@ from django.db import transaction
 from entities.storage import EntityStorageService
 from intelligence import crops, marks
 from intelligence.models import Face
-from vectors import QdrantVectorStore
+from vectors import Filter, HasId, MatchAny, QdrantVectorStore
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,11 @@ class Forgetter:
             return
         marks.note(Face.objects.filter(pk__in=face_ids).values_list("entity_id", flat=True))
         Face.objects.filter(pk__in=face_ids).delete()
+
+    def forget_unowned_faces(self, entity_ids: Collection[int]) -> None:
+        """Vectors of faces that have no row, of images that no detection will come to soon. They are locked, so
+        that nobody is about to commit those rows.
+        """
+        owned = frozenset(Face.objects.filter(entity_id__in=entity_ids).values_list("pk", flat=True))
+        must_not = (HasId(owned),) if owned else ()
+        self.face.delete_by(Filter(must=(MatchAny("entity_id", tuple(entity_ids)),), must_not=must_not))

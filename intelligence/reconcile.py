@@ -72,6 +72,7 @@ class MInsightProcessor:
         _queue((change for change in new_content if not change.is_deleted), priority)
         if trashed := [change.id for change in pictures if change.is_deleted]:
             rows.stop(trashed)
+            self.forgetter.forget_unowned_faces(trashed)
         if restored := [change.id for change in pictures if not change.is_deleted and change.id in known]:
             rows.resume(restored)
         marks.note([*known, *(change.id for change in changes if change.is_removed)])

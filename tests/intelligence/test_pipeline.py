@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from entities import services
 from entities.models import Entity
 from intelligence import hints, rows
 from intelligence.compute.base import EmbeddingResult
@@ -297,6 +298,24 @@ def test_what_a_detection_that_died_has_left_goes(pipeline: Pipeline) -> None:
     assert {record.id for record in get_face_store().scroll()} == set(
         Face.objects.values_list("pk", flat=True)
     )
+
+
+def test_it_goes_too_where_the_image_is_in_the_trash_by_then(pipeline: Pipeline) -> None:
+    photo, other = make_photo(1), make_photo(2)
+    pipeline.work()
+    faces = set(Face.objects.values_list("pk", flat=True))
+    assert Face.objects.filter(entity=photo).exists()
+    never_were = [
+        VectorPoint(pk, np.ones(512, dtype=np.float32), {"entity_id": entity.pk, "face_id": pk})
+        for pk, entity in ((4711, photo), (4712, other))
+    ]
+    get_face_store().upsert(never_were, model="fake-face-512")
+
+    for entity in (photo, other):
+        services.patch_entity(entity.pk, changes={"is_deleted": True}, by=None)
+    pipeline.reconcile()
+
+    assert {record.id for record in get_face_store().scroll()} == faces
 
 
 def test_embeddings_of_faces_that_are_replaced_at_the_same_time_are_not_kept(pipeline: Pipeline) -> None:
