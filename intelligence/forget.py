@@ -42,8 +42,8 @@ class Forgetter:
         Face.objects.filter(pk__in=face_ids).delete()
 
     def forget_unowned_faces(self, entity_ids: Collection[int]) -> None:
-        """Vectors of faces that have no row, of images that no detection will come to soon. They are locked, so
-        that nobody is about to commit those rows.
+        """Vectors of faces that have no row, of images that no detection will come to soon. These are locked,
+        so that nobody is about to commit those rows.
         """
         owned = frozenset(Face.objects.filter(entity_id__in=entity_ids).values_list("pk", flat=True))
         must_not = (HasId(owned),) if owned else ()
