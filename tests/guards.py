@@ -179,6 +179,13 @@ GUARDS = [
         f"{PIPELINE}::test_what_a_detection_that_died_has_left_goes",
     ),
     Guard(
+        "nor is it left on an image in the trash",
+        "intelligence/reconcile.py",
+        "self.forgetter.forget_unowned_faces(trashed)",
+        "pass",
+        f"{PIPELINE}::test_it_goes_too_where_the_image_is_in_the_trash_by_then",
+    ),
+    Guard(
         "an image is completed only when its faces are",
         "intelligence/rows.py",
         "return row.face_detection_status == JobStatus.FAILED or faces in ENDED",
