@@ -10,7 +10,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import django
@@ -38,14 +38,12 @@ ANOTHER_ONE_IN = 50
 
 
 def main(people: int, faces: int) -> None:
-
     call_command("migrate", verbosity=0)
     _fill(people, faces)
     print(json.dumps(dict(_pages())))
 
 
 def _pages() -> Iterator[tuple[str, dict[str, float]]]:
-
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(get_user_model().objects.create_superuser("admin", password=None))
     for name, path in {
@@ -81,13 +79,19 @@ def _batches(faces: int) -> Iterator[range]:
 
 
 def _fill(people: int, faces: int) -> None:
-
     dice = np.random.default_rng(3)
     share = 1.0 / np.arange(1, people + 1)
     who = np.concatenate([np.arange(people), dice.choice(people, faces - people, p=share / share.sum())]) + 1
     KnownPerson.objects.bulk_create(
         KnownPerson(pk=pk, name=f"Person {pk}" if pk % 3 == 0 else None) for pk in range(1, people + 1)
     )
+    others = dice.integers(1, faces + 1, (faces, MATCHES))
+    _fill_faces(who.tolist(), dice.uniform(0.1, 0.95, faces).tolist())
+    _fill_matches(others.tolist())
+
+
+def _fill_faces(who: Sequence[int], quality: Sequence[float]) -> None:
+    """Each on a photo of its own."""
     now = timezone.now()
     photo = {
         "is_collection": False,
@@ -104,10 +108,7 @@ def _fill(people: int, faces: int) -> None:
         "recognised_with": "embeddings",
         "recognised_at": now,
     }
-    quality = dice.uniform(0.1, 0.95, faces)
-    others = dice.integers(1, faces + 1, (faces, MATCHES))
-    numbers = count(1)
-    for pks in _batches(faces):
+    for pks in _batches(len(who)):
         Entity.objects.bulk_create(
             Entity(pk=pk, md5=f"{pk:032x}", file_path=f"{pk}.jpg", **photo) for pk in pks
         )
@@ -115,27 +116,31 @@ def _fill(people: int, faces: int) -> None:
             Face(
                 pk=pk,
                 entity_id=pk,
-                quality=float(quality[pk - 1]),
+                quality=quality[pk - 1],
                 file_path=f"faces/{pk}.jpg",
-                known_person_id=None if pk % WAITING_ONE_IN == 0 else int(who[pk - 1]),
+                known_person_id=None if pk % WAITING_ONE_IN == 0 else who[pk - 1],
                 assigned_by=None if pk % WAITING_ONE_IN == 0 else "auto",
                 standing="waiting" if pk % WAITING_ONE_IN == 0 else "core",
                 **face,
             )
             for pk in pks
         )
-    for pks in _batches(faces):
+
+
+def _fill_matches(others: Sequence[Sequence[int]]) -> None:
+    numbers = count(1)
+    for pks in _batches(len(others)):
         FaceMatch.objects.bulk_create(
             FaceMatch(
                 face_id=pk,
-                matched_face_id=int(other),
+                matched_face_id=other,
                 similarity=0.6,
                 threshold=0.5,
                 model="embeddings",
                 rule="another" if next(numbers) % ANOTHER_ONE_IN == 0 else "core",
             )
             for pk in pks
-            for other in set(others[pk - 1].tolist()) - {pk}
+            for other in set(others[pk - 1]) - {pk}
         )
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,22 +98,24 @@ def started(folder: Path) -> Iterator[Pair]:
 
 @contextmanager
 def store_alone(folder: Path, *, worker: bool = False, **variables: str) -> Iterator[Server]:
-    (port,) = _free_ports(1)
     options = [] if worker else ["--no-worker"]
-    command = _manage("serve", *options, f"--port={port}", "--grace=2")
-    environment = {**environment_of(folder), **variables}
-    with _running(
-        command, folder / "store.log", port=port, path="/entities", environment=environment
-    ) as store:
+    with _serving(folder, _manage("serve", *options), variables) as store:
         yield store
 
 
 @contextmanager
 def store_that_writes(folder: Path, model: str, vectors: Path, **variables: str) -> Iterator[Server]:
     """Serves alone, and keeps writing the vectors of this file that it already has."""
+    script = str(ROOT / "benchmarks" / "serving_while_writing.py")
+    command = [sys.executable, script, model, str(vectors), "--no-worker"]
+    with _serving(folder, command, variables) as store:
+        yield store
+
+
+@contextmanager
+def _serving(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> Iterator[Server]:
     (port,) = _free_ports(1)
-    command = [sys.executable, str(ROOT / "benchmarks" / "serving_while_writing.py"), model, str(vectors)]
-    command += ["--no-worker", f"--port={port}", "--grace=2"]
+    command = [*command, f"--port={port}", "--grace=2"]
     environment = {**environment_of(folder), **variables}
     with _running(
         command, folder / "store.log", port=port, path="/entities", environment=environment

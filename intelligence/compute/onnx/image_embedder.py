@@ -22,7 +22,7 @@ AT_ONCE = 4
 """More save no more time."""
 _FEW_PATCHES = 64
 """A tower of so few (ViT-B/32: 49) spends much of its time on fetching its weights, which several images
-share: four take 0.6 of the time of four times one. DINOv2-small, of 256, takes as long or longer."""
+share: four take 0.6 to 0.7 of four times one. DINOv2-small, of 256, takes as long or longer."""
 
 
 @dataclass(frozen=True)
