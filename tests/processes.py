@@ -67,6 +67,14 @@ def children_of(pid: int) -> list[int]:
     return [int(path.name) for path in stats if _parent_and_state(path) in {(pid, s) for s in "RSDT"}]
 
 
+def command_of(pid: int) -> list[str]:
+    """Empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def has_loaded(pid: int, library: str) -> bool:
     try:
         return library in Path(f"/proc/{pid}/maps").read_text()

@@ -26,13 +26,13 @@ from intelligence.compute.base import (
     JobState,
     RunDiedError,
 )
-from intelligence.compute.isolation import IsolatedComputeClient
+from intelligence.compute.isolation import MODULE, IsolatedComputeClient
 from intelligence.compute.local import LocalComputeClient
 from intelligence.vocabulary import TaskType
 from store_project.config import BASE_DIR
 from tests.intelligence.compute.onnx.layouts import write_endless_tower, write_token_tower
 from tests.pictures import painted
-from tests.processes import children_of, wait_until
+from tests.processes import children_of, command_of, wait_until
 
 CLIP, DINO = TaskType.CLIP_EMBEDDING, TaskType.DINO_EMBEDDING
 
@@ -41,6 +41,11 @@ AtIt = Callable[[IsolatedComputeClient, str], AbstractContextManager[int]]
 
 LOADED = "mean.onnx on CPU"
 """What a process says when it has opened everything and is at an image."""
+
+
+def those_that_look() -> list[int]:
+    """Of this process's children: a browser of other tests may be among them."""
+    return [each for each in children_of(os.getpid()) if MODULE in command_of(each)]
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def make(settings: ComputeSettings) -> Iterator[Make]:
     yield make
     for client in made:
         client.close()
-    wait_until(lambda: children_of(os.getpid()) == [])
+    wait_until(lambda: those_that_look() == [])
 
 
 def a_picture(folder: Path, colour: str) -> Path:
@@ -85,7 +90,7 @@ def endless(tmp_path: Path) -> Path:
 
 
 def process_of(client: IsolatedComputeClient) -> int:
-    (process,) = children_of(os.getpid())
+    (process,) = those_that_look()
     return process
 
 
@@ -169,7 +174,7 @@ def test_the_built_in_baseline_needs_no_process(make: Make, teal: Path) -> None:
     client = make(read_chosen=tuple)
     assert client.run([submitted(client, teal)]) == ("teal",)
     assert client.embed_picture(DINO, teal).vector.shape == (384,)
-    assert children_of(os.getpid()) == []
+    assert those_that_look() == []
 
 
 def test_other_models_are_chosen(make: Make, tmp_path: Path, teal: Path) -> None:
@@ -272,7 +277,7 @@ def test_of_images_looked_at_together_all_that_have_not_ended_are_named(
 def test_it_ends_when_nobody_asks_for_long(make: Make, teal: Path, tmp_path: Path) -> None:
     client = make(idle_seconds=0.2)
     client.run([submitted(client, teal)])
-    wait_until(lambda: children_of(os.getpid()) == [])
+    wait_until(lambda: those_that_look() == [])
     assert client.run([submitted(client, a_picture(tmp_path, "navy"))]) == ("navy",)
 
 
@@ -302,7 +307,7 @@ def test_it_dies_with_the_store(settings: ComputeSettings, endless: Path) -> Non
 import logging
 from pathlib import Path
 from intelligence.compute.base import ChosenModel, ComputeSettings
-from intelligence.compute.isolation import IsolatedComputeClient
+from intelligence.compute.isolation import MODULE, IsolatedComputeClient
 from intelligence.vocabulary import TaskType
 task = TaskType.DINO_EMBEDDING
 settings = ComputeSettings(
