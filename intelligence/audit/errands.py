@@ -87,13 +87,15 @@ def mend(processing: IntelligenceProcessingService, arguments: Arguments) -> lis
 
 
 def _remove_orphan(version: ModelVersion, store: QdrantVectorStore, pk: int) -> bool:
-    """Nothing gets an owner while it is locked: ids are never used again, and rows of images need theirs."""
+    """Whoever gives it an owner holds the entity: a vector is written before the row of its face is committed."""
     with transaction.atomic():
-        if version.task_type == TaskType.FACE_EMBEDDING:
-            is_owned = Face.objects.filter(pk=pk).exists()
-        else:
-            Entity.all_rows.select_for_update(no_key=True).filter(pk=pk).first()
-            is_owned = ImageIntelligence.objects.filter(pk=pk).exists()
+        point = store.fetch_points([pk], model=version.model).get(pk)
+        if point is None:
+            return False
+        entity_id = int(point.payload.get("entity_id", pk))
+        Entity.all_rows.select_for_update(no_key=True).filter(pk=entity_id).first()
+        owners = Face if version.task_type == TaskType.FACE_EMBEDDING else ImageIntelligence
+        is_owned = owners.objects.filter(pk=pk).exists()
         if not is_owned:
             store.delete([pk])
         return not is_owned
