@@ -87,7 +87,7 @@ def mend(processing: IntelligenceProcessingService, arguments: Arguments) -> lis
 
 
 def _remove_orphan(version: ModelVersion, store: QdrantVectorStore, pk: int) -> bool:
-    """Whoever gives it an owner holds the entity: a vector is written before the row of its face is committed."""
+    """Whoever gives it an owner holds the entity: a face is committed after its vector is written."""
     with transaction.atomic():
         point = store.fetch_points([pk], model=version.model).get(pk)
         if point is None:
