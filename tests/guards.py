@@ -214,6 +214,14 @@ GUARDS = [
         f"{AUDIT}::test_what_belongs_to_somebody_by_now_is_not_mended",
     ),
     Guard(
+        "the vector of a face about to be committed is no orphan",
+        "intelligence/audit/errands.py",
+        "Entity.all_rows.select_for_update(no_key=True).filter(pk=entity_id).first()",
+        "pass",
+        "tests/intelligence/test_audit_races.py::test_a_vector_whose_face_is_about_to_be_committed_stays",
+        on_postgresql=True,
+    ),
+    Guard(
         "an audit puts files away, and deletes none",
         "entities/quarantine.py",
         "source.rename(path)",
