@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,16 @@ from intelligence.models import EntitySyncState, ImageIntelligence
 from intelligence.vocabulary import Priority
 
 BATCH_SIZE = 1000
+SECONDS = 2.0
+"""What is left after so long is for the next pass: the thread has others to serve."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    read: int
+    """Changes of history."""
+    is_behind: bool
+    """The time was too short for what there was."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +36,13 @@ class MInsightProcessor:
 
     forgetter: Forgetter
     batch_size: int = BATCH_SIZE
+    seconds: float = SECONDS
 
-    def reconcile(self) -> int:
-        """Returns how many changes of history it read."""
+    def reconcile(self) -> Pass:
+        """What is there, and not what keeps coming meanwhile, a few changes at a time."""
+        deadline = time.monotonic() + self.seconds
         state, _ = EntitySyncState.objects.get_or_create(pk=1)
-        seen, number = state.last_version, 0
+        seen, number, is_behind = state.last_version, 0, False
         while changes := self._read_after(seen):
             if number == 0:  # a pass that finds nothing is none
                 worker_status.pass_started(state.last_version)
@@ -40,9 +53,13 @@ class MInsightProcessor:
                 marks.note(moved_collections(each.transaction_id for each in changes if each.is_collection))
                 self._apply(_last_of_each_entity(changes))
                 _advance(locked, seen)
+            if len(changes) < self.batch_size:
+                break
+            if is_behind := time.monotonic() > deadline:
+                break
         if number:
             worker_status.pass_ended(state.last_version, seen, number)
-        return number
+        return Pass(number, is_behind)
 
     def reconcile_entities(self, entity_ids: Iterable[int], priority: Priority) -> None:
         """By their newest versions, wherever the watermark is."""

@@ -35,8 +35,11 @@ presence.connect()  # who imports the tasks is a worker
 
 @shared_task
 def reconcile(*_later: object) -> None:
-    if get_processing().processor.reconcile():
+    done = get_processing().processor.reconcile()
+    if done.read:
         hints.dispatch()
+    if done.is_behind:
+        hints.reconcile()
 
 
 @shared_task

@@ -26,8 +26,8 @@ from vectors.validation import cleaned_payload
 UPKEEP_LOCK = "intelligence.upkeep"
 BATCH_SIZE = 200
 """Images in one transaction: SQLite's other writers wait for it."""
-MARKS_SECONDS = 60.0
-"""What is left after so long is for the next task: none may run into its time limit."""
+MARKS_SECONDS = 2.0
+"""What is left after so long is for the next task: the thread has others to serve."""
 SWEEP_SPAN = 5000
 """Images that a sweep compares with their vectors; the next goes on from there."""
 SWEEP_SECONDS = 20.0
@@ -51,6 +51,7 @@ class Upkeep:
 
     @transaction.atomic
     def _follow_some_marks(self) -> bool:
+        """False where there are no more; a few that keep coming are for the next task."""
         locks.hold(UPKEEP_LOCK)
         found = dict(UpkeepMark.objects.order_by("pk").values_list("pk", "entity_id")[:BATCH_SIZE])
         if not found:
@@ -62,7 +63,7 @@ class Upkeep:
             marks.note_children(pk)
         self._bring_up(entity_ids - above)
         UpkeepMark.objects.filter(pk__in=found).delete()
-        return True
+        return bool(above) or len(found) == BATCH_SIZE
 
     @transaction.atomic
     def _sweep_some(self) -> bool:

@@ -79,6 +79,20 @@ GUARDS = [
         "tests/intelligence/people/test_undo.py::test_everything_is_as_it_was",
     ),
     Guard(
+        "reading history leaves time to the work",
+        "intelligence/reconcile.py",
+        "if len(changes) < self.batch_size:",
+        "if False:",
+        "tests/intelligence/test_reconcile.py::test_what_keeps_coming_is_for_the_next_pass",
+    ),
+    Guard(
+        "following marks leaves time to the work",
+        "intelligence/upkeep.py",
+        "return bool(above) or len(found) == BATCH_SIZE",
+        "return True",
+        "tests/intelligence/test_upkeep.py::test_what_keeps_coming_is_for_the_next_task",
+    ),
+    Guard(
         "the cursor waits for open transactions",
         "intelligence/reconcile.py",
         'if connection.vendor != "postgresql":',

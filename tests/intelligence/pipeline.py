@@ -19,7 +19,7 @@ class Pipeline:
     """Jobs that compute was asked to start and has not run yet."""
 
     def reconcile(self) -> int:
-        return self.processing.processor.reconcile()
+        return self.processing.processor.reconcile().read
 
     def catch_up(self) -> None:
         """Until the watermark is at the end: it waits for open transactions, of other databases too."""

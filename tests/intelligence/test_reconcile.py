@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
 import tracemalloc
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -8,8 +11,9 @@ from django.utils import timezone
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from entities.models import Entity
-from intelligence import hints
+from intelligence import hints, tasks
 from intelligence.models import EntityJob, EntitySyncState, Face, ImageIntelligence
+from intelligence.reconcile import MInsightProcessor, Pass
 from intelligence.vocabulary import JobStatus, ProcessingStatus
 from tests.factories import make_collection, make_photo, store
 from tests.intelligence.pipeline import Pipeline, row_of
@@ -81,10 +85,37 @@ def test_a_new_label_asks_for_nothing(pipeline: Pipeline) -> None:
 
 def test_batches_smaller_than_the_history(pipeline: Pipeline) -> None:
     photos = [make_photo(seed) for seed in range(7)]
-    processor = type(pipeline.processing.processor)(pipeline.processing.processor.forgetter, batch_size=2)
+    processor = replace(pipeline.processing.processor, batch_size=2)
 
-    assert processor.reconcile() == 7
+    assert processor.reconcile() == Pass(7, is_behind=False)
     assert ImageIntelligence.objects.count() == len(photos)
+
+
+def test_a_long_history_leaves_time_to_others(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        make_photo(seed)
+    processor = replace(pipeline.processing.processor, batch_size=2, seconds=0)
+    monkeypatch.setattr(tasks, "get_processing", lambda: replace(pipeline.processing, processor=processor))
+    asked: list[str] = []
+    monkeypatch.setattr(hints, "send", lambda task, *_arguments, **_options: asked.append(task))
+
+    tasks.reconcile()
+    assert ImageIntelligence.objects.count() == 2
+    assert asked == ["dispatch", "reconcile"]
+
+
+def test_what_keeps_coming_is_for_the_next_pass(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is imported adds to the history as fast as it is read, a photo at a time."""
+    apply, more = MInsightProcessor._apply, iter(range(2, 5))
+
+    def apply_while_another_comes(*args: Any) -> None:
+        apply(*args)
+        if (seed := next(more, None)) is not None:
+            make_photo(seed)
+
+    monkeypatch.setattr(MInsightProcessor, "_apply", apply_while_another_comes)
+    make_photo(1)
+    assert pipeline.reconcile() == 1
 
 
 def test_new_content_forgets_what_was_found_on_the_old(pipeline: Pipeline) -> None:
@@ -169,10 +200,10 @@ def test_bulk_changes_with_history(pipeline: Pipeline) -> None:
 def test_a_long_history_is_read_with_little_memory(pipeline: Pipeline) -> None:
     """All of it at once would take 4 MB."""
     bulk_create_with_history([_described(number) for number in range(3000)], Entity, batch_size=500)
-    processor = type(pipeline.processing.processor)(pipeline.processing.processor.forgetter, batch_size=100)
+    processor = replace(pipeline.processing.processor, batch_size=100, seconds=math.inf)
 
     tracemalloc.start()
-    assert processor.reconcile() == 3000
+    assert processor.reconcile().read == 3000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
