@@ -6,7 +6,8 @@ file, mapped into memory, so that a million of them need no more than the engine
 
   edge        the embedded engine in this process: writing all vectors and making the index, ten nearest of a
               query alone and while another thread writes 16 vectors 20 times a second, how many of the truly
-              ten nearest are found, also with a filter that keeps one point in a hundred
+              ten nearest are found, also with filters that keep 1 and 20 points in a hundred: the first are
+              few enough to be compared, the others are found through those that are not kept
   open        a process of its own that opens the folder and answers its first query: time, and memory
   server      the same through a Qdrant server, where QDRANT_TEST_URL names one (its memory is its own affair)
   endpoint    `manage.py serve --no-worker` over the same folder and as many rows, asked over HTTP by one
@@ -36,7 +37,9 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -48,16 +51,38 @@ from benchmarks.clients import Call, Clients, Load
 from benchmarks.clustered import NEAREST, Matrix
 from benchmarks.figures import Figure, Target, latencies, table
 from benchmarks.writing import ONE_IN, keep_writing, points
-from vectors import COLLECTIONS, Filter, Match, QdrantVectorStore, VectorKind, VectorSettings
+from vectors import COLLECTIONS, Filter, MatchAny, QdrantVectorStore, VectorKind, VectorSettings
 from vectors.collections import CollectionSpec, ModelCollection
 from vectors.engines.base import VectorEngine
 from vectors.engines.edge import EdgeEngine
+from vectors.stores import EVERYTHING
 
 MODEL = "synthetic"
 VECTORS = "vectors.npy"
 QUERIES = 300
 BARE_QUERIES = 40
-FILTER = Filter(must=(Match("ancestor_ids", 7),))
+PERCENTS_KEPT = (1, 20)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a filter keeps: points whose number leaves a remainder below `percent`."""
+
+    percent: int
+    exact: list[list[int]]
+    exact_load: Load
+
+    @property
+    def filter(self) -> Filter:
+        return Filter(must=(MatchAny("ancestor_ids", tuple(range(self.percent))),))
+
+    @classmethod
+    def of(cls, percent: int, vectors: Matrix, queries: Matrix) -> Self:
+        ids = np.arange(1, len(vectors) + 1)
+        kept = ids[ids % ONE_IN < percent]
+        theirs = vectors[kept - 1]
+        load, _ = _timed(queries[:BARE_QUERIES], lambda query: clustered.nearest(theirs, query))
+        return cls(percent, clustered.exact(theirs, queries, kept), load)
 
 
 @dataclass
@@ -69,13 +94,10 @@ class Run:
 
     def __post_init__(self) -> None:
         ids = np.arange(1, len(self.vectors) + 1)
-        self.kept = ids[ids % ONE_IN == 7]
-        kept_vectors = self.vectors[self.kept - 1]
+        self.kept = [Kept.of(percent, self.vectors, self.queries) for percent in PERCENTS_KEPT]
         self.exact = clustered.exact(self.vectors, self.queries, ids)
-        self.exact_filtered = clustered.exact(kept_vectors, self.queries, self.kept)
         few = self.queries[:BARE_QUERIES]
         self.exact_load, _ = _timed(few, lambda query: clustered.nearest(self.vectors, query))
-        self.exact_load_filtered, _ = _timed(few, lambda query: clustered.nearest(kept_vectors, query))
 
 
 def main() -> int:
@@ -195,11 +217,8 @@ def _store(engine: VectorEngine, spec: CollectionSpec) -> QdrantVectorStore:
 def _measure_engine(run: Run, name: str, store: QdrantVectorStore) -> None:
     exact = run.exact_load
 
-    def search(query: Matrix) -> list[int]:
-        return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST)]
-
-    def filtered(query: Matrix) -> list[int]:
-        return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST, filter=FILTER)]
+    def search(query: Matrix, filter: Filter = EVERYTHING) -> list[int]:
+        return [hit.id for hit in store.search(query, model=MODEL, limit=NEAREST, filter=filter)]
 
     load, _ = _timed(run.queries, search)
     run.figures += latencies(f"{name}: search, just opened", [load], [exact])
@@ -209,10 +228,12 @@ def _measure_engine(run: Run, name: str, store: QdrantVectorStore) -> None:
     run.figures += latencies(f"{name}: search", [load], [exact], target=target)
     recall = Target(98, of_ratio=False, at_least=True)
     run.figures.append(Figure(f"{name}: recall@10", "%", _recall(found, run.exact), 100, recall))
-    load, found = _timed(run.queries, filtered)
-    run.figures += latencies(f"{name}: search, 1 % kept", [load], [run.exact_load_filtered])
-    kept = _recall(found, run.exact_filtered)
-    run.figures.append(Figure(f"{name}: recall@10, 1 % kept", "%", kept, 100, recall))
+    for kept in run.kept:
+        load, found = _timed(run.queries, partial(search, filter=kept.filter))
+        what = f"{kept.percent} % kept"
+        run.figures += latencies(f"{name}: search, {what}", [load], [kept.exact_load])
+        figure = Figure(f"{name}: recall@10, {what}", "%", _recall(found, kept.exact), 100, recall)
+        run.figures.append(figure)
     with _writing(store, run):
         load, _ = _timed(run.queries, search)
     run.figures += latencies(f"{name}: search while writing", [load], [exact], target=target)
