@@ -313,7 +313,7 @@ def _due_again(tasks: Iterable[TaskType], entity_id: int | None) -> list[EntityJ
     """Written down before, and not handed over: put off, or left by a worker that died. They count among the
     outstanding already, so there is room for them.
     """
-    due = EntityJob.objects.filter(
+    due = EntityJob.objects.live().filter(
         Q(not_before__isnull=True) | Q(not_before__lte=timezone.now()),
         status=JobStatus.PENDING,
         task_type__in=list(tasks),

@@ -14,7 +14,14 @@ from django.utils import timezone
 
 from entities import locks
 from intelligence import hints
-from intelligence.models import EntityJob, Face, ImageIntelligence, ModelVersion, ModelVersionEvent
+from intelligence.models import (
+    EntityJob,
+    EntityJobQuerySet,
+    Face,
+    ImageIntelligence,
+    ModelVersion,
+    ModelVersionEvent,
+)
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, TaskType
 from vectors import VectorKind
 
@@ -134,7 +141,7 @@ def drop(task: TaskType, *, by: str | None, model: str | None = None) -> ModelVe
     if other is None or model not in (None, other.model):
         raise VersionError(f"{model or 'No other model'} is not kept beside the current model of {task}.")
     _become(other, State.DROPPED, by)
-    live = _jobs_of(other).filter(status__in=LIVE_JOB_STATUSES)
+    live = _jobs_of(other).live()
     job_ids = [job_id for job_id in live.values_list("job_id", flat=True) if job_id]
     now = timezone.now()
     live.update(status=JobStatus.DISCARDED, updated_at=now, completed_at=now)
@@ -196,7 +203,7 @@ def progress(version: ModelVersion) -> Progress:
         total,
         total - missing,
         failed=without.filter(_has_job(version, JobStatus.FAILED)).count() if missing else 0,
-        under_way=_jobs_of(version).filter(status__in=LIVE_JOB_STATUSES).count(),
+        under_way=_jobs_of(version).live().count(),
     )
 
 
@@ -232,6 +239,6 @@ def _has_job(version: ModelVersion, *statuses: JobStatus) -> Exists:
     return Exists(_jobs_of(version).filter(status__in=statuses, **same))
 
 
-def _jobs_of(version: ModelVersion) -> QuerySet[EntityJob]:
+def _jobs_of(version: ModelVersion) -> EntityJobQuerySet:
     since = Q() if version.started_at is None else Q(created_at__gte=version.started_at)
     return EntityJob.objects.filter(since, task_type=version.task_type, model=version.model).order_by()

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from entities.models import Entity
+from intelligence.literals import literals
 from intelligence.people_models import KnownPerson
 from intelligence.vocabulary import (
     LIVE_JOB_STATUSES,
@@ -205,7 +206,8 @@ class ImageIntelligence(models.Model):
 
 class EntityJobQuerySet(models.QuerySet["EntityJob"]):
     def live(self) -> Self:
-        return self.filter(status__in=LIVE_JOB_STATUSES)
+        """Also beside a condition that asks for one of these: the index is for all of them together."""
+        return self.filter(status__in=literals(LIVE_JOB_STATUSES))
 
     def current(self, row: ImageIntelligence) -> Self:
         """The jobs that describe the content the row describes."""

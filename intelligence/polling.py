@@ -85,7 +85,7 @@ def _taken() -> Iterator[list[str]]:
 def _due_jobs() -> list[EntityJob]:
     now = timezone.now()
     due = Q(not_before__lte=now) | Q(not_before__isnull=True)
-    handed_in = EntityJob.objects.filter(
+    handed_in = EntityJob.objects.live().filter(
         due,
         status__in=(JobStatus.QUEUED, JobStatus.IN_PROGRESS),
         job_id__isnull=False,

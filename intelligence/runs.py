@@ -71,7 +71,7 @@ def _claim_company(client: RunsJobs) -> list[list[str]]:
     """
     if client.images_together == 1:
         return []
-    queued = EntityJob.objects.filter(status=JobStatus.QUEUED, backend=client.backend, attempts=0)
+    queued = EntityJob.objects.live().filter(status=JobStatus.QUEUED, backend=client.backend, attempts=0)
     waiting = list(dict.fromkeys(queued.order_by("pk").values_list("entity_id", flat=True)))
     if len(waiting) < WORKERS * client.images_together:
         return []

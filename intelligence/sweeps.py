@@ -46,10 +46,10 @@ class Sweeper:
     def recover_interrupted(self) -> None:
         """At the start of the only process: whatever was running here has died with the one before."""
         if self.client.runs_here:
-            waiting = list(EntityJob.objects.filter(status=JobStatus.QUEUED))
-            self._take_up_runs(EntityJob.objects.filter(status=JobStatus.IN_PROGRESS), 0.0)
+            waiting = list(EntityJob.objects.live().filter(status=JobStatus.QUEUED))
+            self._take_up_runs(EntityJob.objects.live().filter(status=JobStatus.IN_PROGRESS), 0.0)
             self._start(waiting)
-        EntityJob.objects.filter(status=JobStatus.PENDING).update(not_before=None)
+        EntityJob.objects.live().filter(status=JobStatus.PENDING).update(not_before=None)
         self._settle_rows()
 
     def _take_up_runs(self, silent: Iterable[EntityJob], deadline_seconds: float) -> None:
@@ -123,7 +123,7 @@ class Sweeper:
 
 def _silent(status: JobStatus, seconds: float) -> Iterable[EntityJob]:
     before = timezone.now() - timedelta(seconds=seconds)
-    silent = EntityJob.objects.filter(status=status, updated_at__lt=before)
+    silent = EntityJob.objects.live().filter(status=status, updated_at__lt=before)
     return silent.order_by("updated_at")[:BATCH_SIZE]
 
 
