@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from entities.api import plans
 from entities.api.filters import EntityFilterSet
 from entities.api.pagination import page_of
 from entities.models import Entity
 from tests.factories import make_collection, make_photo
+from tests.query_plans import Query, plan, queries_asked
 
 pytestmark = pytest.mark.django_db
 
@@ -70,33 +70,26 @@ def test_a_list(query: dict[str, Any], live: dict[str, str], album: Entity) -> N
     parent = {"parent_id": album.pk} if query.get("parent_id") == "album" else {}
     filters = EntityFilterSet({**query, **live, **parent})
     assert filters.is_valid()
-    with CaptureQueriesContext(connection) as asked:
+    with queries_asked() as asked:
         page_of(filters, Entity.objects.all(), page=1, page_size=20)
     _assert_indexed(asked)
 
 
 def test_lookup() -> None:
-    with CaptureQueriesContext(connection) as by_label:
+    with queries_asked() as by_label:
         list(Entity.objects.live().labelled("album")[:2])
-    with CaptureQueriesContext(connection) as by_md5:
+    with queries_asked() as by_md5:
         list(Entity.objects.live().filter(md5="0" * 32)[:2])
     assert "collection_label" in _assert_indexed(by_label)
     assert "md5" in _assert_indexed(by_md5)
 
 
-def _assert_indexed(asked: CaptureQueriesContext) -> str:
-    explained = [_plan(query["sql"]) for query in asked if "entities_entity" in query["sql"]]
-    steps = [step for plan in explained for step in plan]
+def _assert_indexed(asked: list[Query]) -> str:
+    explained = [plan(query) for query in asked if "entities_entity" in query.sql]
+    steps = [step for each in explained for step in each]
     assert steps
     assert [step for step in steps if _reads_all_rows(step)] == []
     return "\n".join(steps)
-
-
-def _plan(query: str) -> list[str]:
-    explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
-    with connection.cursor() as cursor:
-        cursor.execute(f"{explain} {query}")
-        return [row[-1] for row in cursor.fetchall()]
 
 
 def _reads_all_rows(step: str) -> bool:
@@ -119,7 +112,7 @@ def _reads_all_rows(step: str) -> bool:
 def test_sqlite_is_told_what_leads(query: dict[str, Any], of_few: str, of_many: str) -> None:
     filters = EntityFilterSet(query)
     assert filters.is_valid()
-    plan = plans.Plan.of(filters)
-    with CaptureQueriesContext(connection) as asked:
-        assert len(plan.newest(start=0, end=20)) == 3
-    assert (of_many if plans.FEW < 0 else of_few) in "\n".join(_plan(asked[-1]["sql"]))
+    chosen = plans.Plan.of(filters)
+    with queries_asked() as asked:
+        assert len(chosen.newest(start=0, end=20)) == 3
+    assert (of_many if plans.FEW < 0 else of_few) in "\n".join(plan(asked[-1]))

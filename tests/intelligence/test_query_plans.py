@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
@@ -12,6 +10,7 @@ from django.db import connection
 from intelligence import polling
 from tests.factories import make_photo
 from tests.intelligence.pipeline import Pipeline
+from tests.query_plans import plan, queries_asked
 
 pytestmark = [
     pytest.mark.django_db,
@@ -20,7 +19,6 @@ pytestmark = [
     ),
 ]
 
-Query = tuple[str, Any]
 STEPS: dict[str, Callable[[Pipeline], object]] = {
     "dispatch": lambda pipeline: pipeline.processing.jobs.dispatch(),
     "sweep": lambda pipeline: pipeline.processing.sweeper.sweep_jobs(),
@@ -29,33 +27,14 @@ STEPS: dict[str, Callable[[Pipeline], object]] = {
 }
 
 
-@contextmanager
-def queries() -> Iterator[list[Query]]:
-    """With their parameters apart: SQLite chooses otherwise where values stand in the text."""
-    seen: list[Query] = []
-
-    def note(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
-        seen.append((sql, params))
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(note):
-        yield seen
-
-
-def plan(query: Query) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {query[0]}", query[1])
-        return "\n".join(row[-1] for row in cursor.fetchall())
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_it_reads_no_ended_jobs(step: str, pipeline: Pipeline) -> None:
     make_photo(1)
     pipeline.reconcile()
-    with queries() as seen:
+    with queries_asked() as seen:
         STEPS[step](pipeline)
-    asked = [query for query in seen if 'FROM "intelligence_entityjob"' in query[0]]
+    asked = [query for query in seen if 'FROM "intelligence_entityjob"' in query.sql]
     assert asked
     for query in asked:
-        for line in plan(query).splitlines():
-            assert "SCAN" not in line or "intelligence_entityjob" not in line, (line, *query)
+        for line in plan(query):
+            assert "SCAN" not in line or "intelligence_entityjob" not in line, (line, query)

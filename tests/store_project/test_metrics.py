@@ -27,6 +27,7 @@ from store_project.config import BASE_DIR
 from store_project.probes import Probe, Shared, unwell
 from store_project.requests import METHODS
 from tests.factories import jpeg, make_photo
+from tests.query_plans import plan, queries_asked
 from tests.tokens import TokenService, bearer, nobody
 
 DASHBOARD = BASE_DIR / "deploy" / "grafana-dashboard.json"
@@ -185,18 +186,16 @@ def test_as_many_queries_for_many_as_for_few(django_assert_num_queries: Any) -> 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by what it knows of the rows")
 def test_what_waits_is_counted_by_indexes_alone() -> None:
     """A hundred thousand rows, fetched in the order in which they changed, take most of a second."""
-    with CaptureQueriesContext(connection) as asked:
+    with queries_asked() as asked:
         standing.read()
-    counts = [query["sql"] for query in asked if "LIMIT 100000" in query["sql"]]
+    counts = [query for query in asked if "LIMIT 100000" in query.sql]
     assert len(counts) == len(standing.COUNTED_STATUSES) + len(TaskType)
     for count in counts:
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {count}")
-            plan = "\n".join(row[-1] for row in cursor.fetchall())
+        steps = "\n".join(plan(count))
         # Not every SQLite says it of a partial index, but reads nothing else for what lies in it.
-        by_index = "COVERING INDEX intelligence_status" in plan
+        by_index = "COVERING INDEX intelligence_status" in steps
         assert by_index or (
-            "INDEX waits_" in plan and 'SELECT "intelligence_imageintelligence"."entity_id"' in count
+            "INDEX waits_" in steps and 'SELECT "intelligence_imageintelligence"."entity_id"' in count.sql
         )
 
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from intelligence.people import listing
 from intelligence.people.walls import best_faces
 from tests.intelligence.people.conftest import Library
+from tests.query_plans import plan, queries_asked
 
 pytestmark = pytest.mark.django_db
 
@@ -28,13 +28,11 @@ def test_of_faces_lists_of_people_read_an_index_only(library: Library) -> None:
     if connection.vendor == "postgresql":
         pytest.skip("PostgreSQL goes by how large its tables are")
     ada = library.person("Ada", faces=3)
-    with CaptureQueriesContext(connection) as asked:
+    with queries_asked() as asked:
         assert listing.find_people(min_faces=2, order="faces").count() == 1
         assert list(listing.find_people(min_faces=2, order="faces")) == [ada]
         assert len(best_faces([ada.pk], each=2)[ada.pk]) == 2
-    with connection.cursor() as cursor:
-        for query in asked.captured_queries:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            by_person = [step for _, _, _, step in cursor.fetchall() if "known_person_id=?" in step]
-            assert by_person, query["sql"]
-            assert all("COVERING INDEX face_of_person" in step for step in by_person), by_person
+    for query in asked:
+        by_person = [step for step in plan(query) if "known_person_id=?" in step]
+        assert by_person, query
+        assert all("COVERING INDEX face_of_person" in step for step in by_person), by_person
