@@ -12,7 +12,7 @@ beside it. Told are:
   memory           of the store's process when a fifth is done and at the end
 
 Exit code 1: an image was not completed, or nothing more was completed for five minutes. The last line of the
-output is one JSON object. 50,000 images take half an hour on two cores.
+output is one JSON object. 50,000 images took 42 minutes on two busy cores.
 """
 
 from __future__ import annotations

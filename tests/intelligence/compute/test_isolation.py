@@ -307,7 +307,7 @@ def test_it_dies_with_the_store(settings: ComputeSettings, endless: Path) -> Non
 import logging
 from pathlib import Path
 from intelligence.compute.base import ChosenModel, ComputeSettings
-from intelligence.compute.isolation import MODULE, IsolatedComputeClient
+from intelligence.compute.isolation import IsolatedComputeClient
 from intelligence.vocabulary import TaskType
 task = TaskType.DINO_EMBEDDING
 settings = ComputeSettings(
