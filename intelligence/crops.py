@@ -46,10 +46,9 @@ def remove_all(storage: EntityStorageService, entity_ids: Iterable[int]) -> None
 
 def remove_others(storage: EntityStorageService, entity_id: int, keep: Iterable[str]) -> None:
     """Crops of earlier detections of the image."""
-    if holding.is_held():
-        return
     kept = {storage.resolve(path) for path in keep}
     folder = storage.resolve(str(folder_of(entity_id)))
-    for path in folder.glob("*.png"):
-        if path not in kept:
+    others = [path for path in folder.glob("*.png") if path not in kept]
+    if others and not holding.is_held():
+        for path in others:
             path.unlink(missing_ok=True)

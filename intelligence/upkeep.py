@@ -117,8 +117,7 @@ def _correct(
         }
         if wrong:
             alike.setdefault(repr(wrong), (wrong, []))[1].append(record.id)
-    for wrong, ids in alike.values():
-        store.set_payload(ids, wrong)
+    store.set_payloads((ids, wrong) for wrong, ids in alike.values())
 
 
 def _repeat(step: Callable[[], bool], seconds: float) -> bool:

@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,21 +82,12 @@ def _delete(local: QdrantClient, name: str, body: models.PointsSelector) -> obje
     return local.delete(name, body)
 
 
-def _set_payload(local: QdrantClient, name: str, body: models.SetPayload) -> object:
-    assert body.filter is not None
-    return local.set_payload(name, body.payload, body.filter)
+def _update(local: QdrantClient, name: str, body: models.UpdateOperations) -> object:
+    return local.batch_update_points(name, body.operations)
 
 
-def _query(local: QdrantClient, name: str, body: models.QueryRequest) -> object:
-    assert body.limit is not None
-    return local.query_points(
-        name,
-        body.query,
-        query_filter=body.filter,
-        limit=body.limit,
-        score_threshold=body.score_threshold,
-        with_payload=body.with_payload or False,
-    )
+def _search(local: QdrantClient, name: str, body: models.QueryRequestBatch) -> object:
+    return local.query_batch_points(name, body.searches)
 
 
 def _scroll(local: QdrantClient, name: str, body: models.ScrollRequest) -> object:
@@ -123,8 +114,8 @@ ROUTES: dict[tuple[str, str], Callable[..., Any]] = {
     ("PUT", f"{EXISTING}/points"): _upsert,
     ("POST", f"{EXISTING}/points"): _retrieve,
     ("POST", f"{EXISTING}/points/delete"): _delete,
-    ("POST", f"{EXISTING}/points/payload"): _set_payload,
-    ("POST", f"{EXISTING}/points/query"): _query,
+    ("POST", f"{EXISTING}/points/batch"): _update,
+    ("POST", f"{EXISTING}/points/query/batch"): _search,
     ("POST", f"{EXISTING}/points/scroll"): _scroll,
     ("POST", f"{EXISTING}/points/count"): _count,
 }
@@ -171,14 +162,30 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def __init__(self, port: int = 0) -> None:
+        super().__init__((LOOPBACK, port), _handler_of(QdrantService()))
+        self.connections: list[Any] = []
+        """Where from, each that was ever made."""
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        self.connections.append(client_address)
+        return super().verify_request(request, client_address)
+
+
+@contextmanager
+def connections_counted() -> Iterator[tuple[str, Sequence[Any]]]:
+    """The URL and who has connected, while it runs in a thread of this process."""
+    with _Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://{LOOPBACK}:{server.server_port}", server.connections
+        server.shutdown()
+
 
 @contextmanager
 def running() -> Iterator[str]:
-    """The URL, while it runs in a thread of this process."""
-    with _Server((LOOPBACK, 0), _handler_of(QdrantService())) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://{LOOPBACK}:{server.server_port}"
-        server.shutdown()
+    """The URL."""
+    with connections_counted() as (url, _):
+        yield url
 
 
 @contextmanager
@@ -191,4 +198,4 @@ def real_or_running() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    _Server((LOOPBACK, int(sys.argv[1])), _handler_of(QdrantService())).serve_forever()
+    _Server(int(sys.argv[1])).serve_forever()

@@ -95,6 +95,18 @@ class Filter:
     must_not: tuple[Condition, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Query:
+    vector: Vector
+    filter: Filter
+
+
+@dataclass(frozen=True)
+class PayloadChange:
+    filter: Filter
+    payload: Payload
+
+
 @dataclass(frozen=True)
 class CollectionSettings:
     name: str

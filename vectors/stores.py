@@ -17,11 +17,26 @@ from vectors.collections import COLLECTIONS, CollectionSpec, ModelCollection, Ve
 from vectors.engines.base import VectorEngine
 from vectors.errors import CollectionGoneError, ModelInUseError, ModelMismatchError, UnknownModelError
 from vectors.known import KnownCollections
-from vectors.schemas import Filter, HasId, Hit, MatchAny, Payload, Record, Vector, VectorPoint, VectorSettings
+from vectors.schemas import (
+    Filter,
+    HasId,
+    Hit,
+    MatchAny,
+    Payload,
+    PayloadChange,
+    Query,
+    Record,
+    Vector,
+    VectorPoint,
+    VectorSettings,
+)
 from vectors.validation import checked_id, cleaned, cleaned_payload, require_conditions, unit
 
 BATCH = 256
 """Points in one request: large enough to be fast, small enough not to hold others up for long."""
+
+SEARCHES = 32
+"""In one request: among a million vectors, each takes the engine some milliseconds."""
 
 EVERYTHING = Filter()
 
@@ -120,10 +135,20 @@ class QdrantVectorStore:
 
     def set_payload(self, which: Iterable[int] | Filter, payload: Payload) -> None:
         """In every model; keys that are not named keep their values, unknown ids are fine."""
-        ready = cleaned_payload(payload)
-        for chosen in _as_filters(which):
-            for each in self._known.now():
-                self._engine.set_payload(each.physical_name, chosen, ready)
+        self.set_payloads([(which, payload)])
+
+    def set_payloads(self, changes: Iterable[tuple[Iterable[int] | Filter, Payload]]) -> None:
+        """Each for other points, as `set_payload` does it."""
+        ready = [
+            PayloadChange(chosen, cleaned_payload(payload))
+            for which, payload in changes
+            for chosen in _as_filters(which)
+        ]
+        if not ready:
+            return
+        for each in self._known.now():
+            for batch in _batches(ready):
+                self._engine.set_payloads(each.physical_name, batch)
 
     # --- Reading ---
 
@@ -185,7 +210,8 @@ class QdrantVectorStore:
         others = _excluding(filter or EVERYTHING, exclude_ids)
 
         def nearest(home: ModelCollection) -> list[Hit]:
-            return self._nearest(home, unit(vector, home), limit, score_threshold, others)
+            (hits,) = self._nearest(home, [Query(unit(vector, home), others)], limit, score_threshold)
+            return hits
 
         found = self._read(model, nearest)
         if found is None:  # it has no vectors yet, or they were dropped a moment ago
@@ -203,25 +229,59 @@ class QdrantVectorStore:
         model: str | None = None,
     ) -> list[Hit] | None:
         """What is nearest to the item, without the item itself; None where it has no vector."""
-        others = _excluding(filter or EVERYTHING, (checked_id(id), *exclude_ids))
+        others = _excluding(filter or EVERYTHING, exclude_ids)
+        found = self.search_like_each(
+            [id], limit=limit, score_threshold=score_threshold, filter=others, model=model, with_payload=True
+        )
+        return found.get(id)
 
-        def nearest(home: ModelCollection) -> list[Hit] | None:
-            found = self._engine.retrieve(home.physical_name, [id])
-            if not found:
-                return None
-            return self._nearest(home, found[0].vector, limit, score_threshold, others)
+    def search_like_each(
+        self,
+        ids: Iterable[int],
+        *,
+        limit: int,
+        score_threshold: float | None = None,
+        filter: Filter = EVERYTHING,
+        model: str | None = None,
+        with_payload: bool = False,
+    ) -> dict[int, list[Hit]]:
+        """What is nearest to each of the items, without the item itself, by the ids of those that have a
+        vector. A few requests, however many items.
+        """
+        wanted = [checked_id(each) for each in ids]
 
-        return self._read(model, nearest)
+        def nearest(home: ModelCollection) -> dict[int, list[Hit]]:
+            found: dict[int, list[Hit]] = {}
+            for batch in _batches(wanted, SEARCHES):
+                points = self._engine.retrieve(home.physical_name, batch)
+                queries = [Query(point.vector, _excluding(filter, [point.id])) for point in points]
+                answers = self._nearest(home, queries, limit, score_threshold, with_payload=with_payload)
+                found.update(zip((point.id for point in points), answers, strict=True))
+            return found
+
+        return self._read(model, nearest) or {}
 
     def _nearest(
-        self, home: ModelCollection, query: Vector, limit: int, score_threshold: float | None, filter: Filter
-    ) -> list[Hit]:
+        self,
+        home: ModelCollection,
+        queries: Sequence[Query],
+        limit: int,
+        score_threshold: float | None,
+        *,
+        with_payload: bool = True,
+    ) -> list[list[Hit]]:
         """Asks the physical collection, not the alias: it may move meanwhile."""
-        hits = self._engine.search(
-            home.physical_name, query, filter, limit=limit, score_threshold=score_threshold
+        if not queries:
+            return []
+        answers = self._engine.search(
+            home.physical_name,
+            queries,
+            limit=limit,
+            score_threshold=score_threshold,
+            with_payload=with_payload,
         )
         # Rounding can take the cosine of equal vectors above 1.
-        return [Hit(hit.id, min(hit.score, 1.0), hit.payload) for hit in hits]
+        return [[Hit(hit.id, min(hit.score, 1.0), hit.payload) for hit in hits] for hits in answers]
 
     # --- Which collection ---
 
@@ -270,8 +330,8 @@ class QdrantVectorStore:
             raise
 
 
-def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+def _batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _id_batches(ids: Iterable[int]) -> Iterator[Sequence[int]]:

@@ -140,18 +140,14 @@ class Recogniser:
 
     def _neighbours(self, face_ids: Collection[int], calibrated: Calibration) -> Neighbours:
         """Of those that have a vector, the closest first."""
-        found = {}
-        for face in sorted(face_ids):
-            hits = self.store.search_like(
-                face,
-                limit=NEIGHBOURS,
-                score_threshold=calibrated.rules.same_person_from,
-                filter=NOT_HIDDEN,
-                model=calibrated.model,
-            )
-            if hits is not None:
-                found[face] = [(hit.id, hit.score) for hit in hits]
-        return found
+        found = self.store.search_like_each(
+            sorted(face_ids),
+            limit=NEIGHBOURS,
+            score_threshold=calibrated.rules.same_person_from,
+            filter=NOT_HIDDEN,
+            model=calibrated.model,
+        )
+        return {face: [(hit.id, hit.score) for hit in hits] for face, hits in found.items()}
 
 
 def _to_be_looked_at(model: str, passed_over: Collection[int]) -> set[int]:

@@ -25,13 +25,14 @@ pytestmark = pytest.mark.django_db
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was written to payloads."""
     seen: list[Any] = []
-    write = QdrantVectorStore.set_payload
+    write = QdrantVectorStore.set_payloads
 
-    def noted(store: QdrantVectorStore, which: Any, payload: Any) -> None:
-        seen.append(payload)
-        write(store, which, payload)
+    def noted(store: QdrantVectorStore, changes: Any) -> None:
+        kept = list(changes)
+        seen.extend(payload for _, payload in kept)
+        write(store, kept)
 
-    monkeypatch.setattr(QdrantVectorStore, "set_payload", noted)
+    monkeypatch.setattr(QdrantVectorStore, "set_payloads", noted)
     return seen
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, Self
 
 from vectors.collections import IndexType
-from vectors.schemas import Filter, Hit, Payload, Record, Vector, VectorPoint, VectorSettings
+from vectors.schemas import Filter, Hit, PayloadChange, Query, Record, VectorPoint, VectorSettings
 
 
 class VectorEngine(Protocol):
@@ -39,12 +39,19 @@ class VectorEngine(Protocol):
 
     def delete(self, collection: str, filter: Filter) -> None: ...
 
-    def set_payload(self, collection: str, filter: Filter, payload: Payload) -> None:
-        """Keys that are not named keep their values."""
+    def set_payloads(self, collection: str, changes: Sequence[PayloadChange]) -> None:
+        """One after the other. Keys that are not named keep their values."""
 
     def search(
-        self, collection: str, vector: Vector, filter: Filter, *, limit: int, score_threshold: float | None
-    ) -> list[Hit]: ...
+        self,
+        collection: str,
+        queries: Sequence[Query],
+        *,
+        limit: int,
+        score_threshold: float | None,
+        with_payload: bool = True,
+    ) -> list[list[Hit]]:
+        """What each of them finds, the nearest first."""
 
     def scroll(
         self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True

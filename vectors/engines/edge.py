@@ -39,10 +39,10 @@ from vectors.schemas import (
     Hit,
     Match,
     MatchAny,
-    Payload,
+    PayloadChange,
+    Query,
     Range,
     Record,
-    Vector,
     VectorPoint,
     VectorSettings,
 )
@@ -113,25 +113,39 @@ class EdgeEngine:
         operation = qdrant.UpdateOperation.delete_points_by_filter(_filter(filter))
         self._keeper.shard(collection).write(operation, moves=0)
 
-    def set_payload(self, collection: str, filter: Filter, payload: Payload) -> None:
-        shard, chosen = self._keeper.shard(collection), _filter(filter)
-        # A point with a new payload leaves the index.
-        moves = shard.read(lambda it: it.count(qdrant.CountRequest(exact=False, filter=chosen)))
-        shard.write(qdrant.UpdateOperation.set_payload_by_filter(chosen, dict(payload)), moves=moves)
+    def set_payloads(self, collection: str, changes: Sequence[PayloadChange]) -> None:
+        shard = self._keeper.shard(collection)
+        for change in changes:
+            # A point with a new payload leaves the index.
+            request = qdrant.CountRequest(exact=False, filter=_filter(change.filter))
+            moves = shard.read(lambda it, request=request: it.count(request))  # type: ignore[misc]
+            chosen, payload = _filter(change.filter), dict(change.payload)
+            shard.write(qdrant.UpdateOperation.set_payload_by_filter(chosen, payload), moves=moves)
 
     def search(
-        self, collection: str, vector: Vector, filter: Filter, *, limit: int, score_threshold: float | None
-    ) -> list[Hit]:
-        request = qdrant.QueryRequest(
-            limit=limit,
-            query=qdrant.Query.Nearest(vector.tolist()),
-            filter=_filter(filter),
-            params=_BEYOND_NEIGHBOURS,
-            score_threshold=score_threshold,
-            with_payload=True,
-        )
-        found = self._keeper.shard(collection).read(lambda shard: shard.query(request))
-        return [Hit(_id(each), each.score, each.payload or {}) for each in found]
+        self,
+        collection: str,
+        queries: Sequence[Query],
+        *,
+        limit: int,
+        score_threshold: float | None,
+        with_payload: bool = True,
+    ) -> list[list[Hit]]:
+        shard = self._keeper.shard(collection)
+
+        def ask(query: Query) -> list[Hit]:
+            request = qdrant.QueryRequest(
+                limit=limit,
+                query=qdrant.Query.Nearest(query.vector.tolist()),
+                filter=_filter(query.filter),
+                params=_BEYOND_NEIGHBOURS,
+                score_threshold=score_threshold,
+                with_payload=with_payload,
+            )
+            found = shard.read(lambda it: it.query(request))
+            return [Hit(_id(each), each.score, each.payload or {}) for each in found]
+
+        return [ask(each) for each in queries]  # a writer finds its turn between them
 
     def scroll(
         self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True

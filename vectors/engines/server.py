@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import ParamSpec, Self, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
+import httpx
 import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
@@ -25,10 +26,10 @@ from vectors.schemas import (
     Hit,
     Match,
     MatchAny,
-    Payload,
+    PayloadChange,
+    Query,
     Range,
     Record,
-    Vector,
     VectorPoint,
     VectorSettings,
 )
@@ -56,6 +57,7 @@ class ServerEngine:
             prefer_grpc=settings.prefer_grpc,
             timeout=math.ceil(settings.timeout_seconds),
             check_compatibility=False,  # would call the server at once
+            limits=httpx.Limits(),  # else a server on this machine is connected to anew for each request
         )
         return cls(client)
 
@@ -109,22 +111,36 @@ class ServerEngine:
     def delete(self, collection: str, filter: Filter) -> None:
         self._call(self._client.delete, collection, points_selector=_filter(filter), wait=True)
 
-    def set_payload(self, collection: str, filter: Filter, payload: Payload) -> None:
-        self._call(self._client.set_payload, collection, dict(payload), points=_filter(filter), wait=True)
+    def set_payloads(self, collection: str, changes: Sequence[PayloadChange]) -> None:
+        operations = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=dict(each.payload), filter=_filter(each.filter))
+            )
+            for each in changes
+        ]
+        self._call(self._client.batch_update_points, collection, operations, wait=True)
 
     def search(
-        self, collection: str, vector: Vector, filter: Filter, *, limit: int, score_threshold: float | None
-    ) -> list[Hit]:
-        found = self._call(
-            self._client.query_points,
-            collection,
-            query=vector.tolist(),
-            query_filter=_filter(filter),
-            limit=limit,
-            score_threshold=score_threshold,
-            with_payload=True,
-        )
-        return [Hit(_id(each), each.score, each.payload or {}) for each in found.points]
+        self,
+        collection: str,
+        queries: Sequence[Query],
+        *,
+        limit: int,
+        score_threshold: float | None,
+        with_payload: bool = True,
+    ) -> list[list[Hit]]:
+        requests = [
+            models.QueryRequest(
+                query=each.vector.tolist(),
+                filter=_filter(each.filter),
+                limit=limit,
+                score_threshold=score_threshold,
+                with_payload=with_payload,
+            )
+            for each in queries
+        ]
+        answers = self._call(self._client.query_batch_points, collection, requests)
+        return [[Hit(_id(hit), hit.score, hit.payload or {}) for hit in each.points] for each in answers]
 
     def scroll(
         self, collection: str, filter: Filter, *, limit: int, offset: int, with_payload: bool = True

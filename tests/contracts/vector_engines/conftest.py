@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qdrant_client import QdrantClient
 
 from tests import qdrant_service
 from tests.contracts.vector_engines.points import (
@@ -19,9 +18,7 @@ from tests.contracts.vector_engines.points import (
     INDEXES,
     SERVERS,
 )
-from vectors import (
-    QdrantVectorStore,
-)
+from vectors import QdrantVectorStore, VectorSettings
 from vectors.collections import CollectionSpec
 from vectors.engines.base import VectorEngine
 from vectors.engines.edge import EdgeEngine
@@ -36,7 +33,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorEng
     else:
         request.getfixturevalue("socket_enabled")
         url = qdrant_service.REAL if request.param == "server" else request.getfixturevalue("qdrant_url")
-        engine = ServerEngine(QdrantClient(url=url, check_compatibility=False))
+        engine = ServerEngine.create(VectorSettings(tmp_path, url))
     yield engine
     engine.close()
 

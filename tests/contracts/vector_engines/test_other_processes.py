@@ -87,11 +87,11 @@ def test_a_search_asks_the_server_twice_and_a_write_once(
 
     monkeypatch.setattr(engine, "_call", counting)
     reader.search_like(1, limit=3)
-    assert asked == ["retrieve", "query_points"]
+    assert asked == ["retrieve", "query_batch_points"]
     asked.clear()
     reader.upsert(random_points(5), model=MODEL)
     reader.search(vector(1), model=MODEL, limit=3)
-    assert asked == ["upsert", "query_points"]
+    assert asked == ["upsert", "query_batch_points"]
     asked.clear()
     reader.delete([1])  # must not miss a model that another process has just begun
     assert asked == ["get_collections", "delete"]

@@ -10,6 +10,7 @@ import pytest
 from tests.contracts.vector_engines.points import (
     DIMENSION,
     MODEL,
+    OTHER,
     random_points,
     vector,
 )
@@ -23,6 +24,7 @@ from vectors import (
     VectorPoint,
 )
 from vectors.schemas import Payload, Vector
+from vectors.stores import BATCH
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -107,6 +109,21 @@ def test_set_payload_keeps_the_other_keys(store: QdrantVectorStore) -> None:
         2: {"entity_id": 2, "md5": "a"},
         3: {"entity_id": 3, "md5": "b"},
     }
+
+
+def test_many_payloads_are_changed_each_in_its_own_way(store: QdrantVectorStore) -> None:
+    number = BATCH + 3
+    store.upsert([VectorPoint(key, vector(1), {"entity_id": key}) for key in range(number)], model=MODEL)
+    store.upsert([VectorPoint(1, vector(1))], model=OTHER)
+    store.set_payloads(([key], {"seen": key}) for key in range(number))
+    store.set_payloads([([0, 1], {"seen": -1}), ([1], {"seen": -2})])  # one after the other
+    store.set_payloads([])
+    assert {each.id: each.payload["seen"] for each in store.scroll()} == {
+        **{key: key for key in range(number)},
+        0: -1,
+        1: -2,
+    }
+    assert [each.payload for each in store.scroll(model=OTHER)] == [{"seen": -2}]
 
 
 def test_deleting(store: QdrantVectorStore) -> None:

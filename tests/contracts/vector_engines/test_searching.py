@@ -24,6 +24,7 @@ from vectors import (
     VectorPoint,
 )
 from vectors.schemas import Condition, Payload
+from vectors.stores import SEARCHES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -70,6 +71,22 @@ def test_search_like_leaves_the_item_out(store: QdrantVectorStore) -> None:
     assert hits is not None
     assert [hit.id for hit in hits] == [3, 4]
     assert store.search_like(404, limit=2) is None
+
+
+def test_several_are_searched_for_at_once(store: QdrantVectorStore) -> None:
+    number = SEARCHES + 3
+    store.upsert([VectorPoint(key, vector(1, key), {"entity_id": key}) for key in range(number)], model=MODEL)
+    seen = Filter(must=(Range(key="entity_id", gte=1),))
+    found = store.search_like_each([*range(number), 404], limit=2, filter=seen, score_threshold=0.1)
+    each = {
+        key: store.search_like(key, limit=2, filter=seen, score_threshold=0.1) or [] for key in range(number)
+    }
+    assert {key: [(hit.id, hit.score) for hit in hits] for key, hits in found.items()} == {
+        key: [(hit.id, hit.score) for hit in hits] for key, hits in each.items()
+    }
+    assert len({tuple(hit.id for hit in hits) for hits in found.values()}) > number // 2
+    assert not any(hit.payload for hits in found.values() for hit in hits)
+    assert store.search_like_each([404], limit=2) == {}
 
 
 FILTERED: dict[str, tuple[Condition, set[int]]] = {
