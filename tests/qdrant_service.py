@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -162,30 +162,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__((LOOPBACK, port), _handler_of(QdrantService()))
-        self.connections: list[Any] = []
-        """Where from, each that was ever made."""
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        self.connections.append(client_address)
-        return super().verify_request(request, client_address)
-
-
-@contextmanager
-def connections_counted() -> Iterator[tuple[str, Sequence[Any]]]:
-    """The URL and who has connected, while it runs in a thread of this process."""
-    with _Server() as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://{LOOPBACK}:{server.server_port}", server.connections
-        server.shutdown()
-
 
 @contextmanager
 def running() -> Iterator[str]:
-    """The URL."""
-    with connections_counted() as (url, _):
-        yield url
+    """The URL, while it runs in a thread of this process."""
+    with _Server((LOOPBACK, 0), _handler_of(QdrantService())) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://{LOOPBACK}:{server.server_port}"
+        server.shutdown()
 
 
 @contextmanager
@@ -198,4 +182,4 @@ def real_or_running() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    _Server(int(sys.argv[1])).serve_forever()
+    _Server((LOOPBACK, int(sys.argv[1])), _handler_of(QdrantService())).serve_forever()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # ships no types
@@ -13,7 +12,6 @@ import pytest
 from grpc._channel import _InactiveRpcError, _RPCState  # type: ignore[import-untyped]  # what a stub raises
 from qdrant_client import QdrantClient
 
-from tests import qdrant_service
 from tests.processes import Manage
 from tests.vectors.conftest import points
 from vectors import VectorSettings, VectorStoreError, VectorsUnavailableError
@@ -149,16 +147,6 @@ def test_the_environment_reaches_the_client(manage: Manage) -> None:
     }
     done = manage("shell", "-c", tell, **{f"QDRANT_{name}": value for name, value in chosen.items()})
     assert done.stdout.splitlines()[-1:] == ["https://q.example:7000 key True 7"], done.stderr
-
-
-@pytest.mark.usefixtures("socket_enabled")
-def test_a_server_on_this_machine_is_connected_to_once(tmp_path: Path) -> None:
-    with qdrant_service.connections_counted() as (url, connections):
-        engine = ServerEngine.create(VectorSettings(tmp_path, url))
-        for _ in range(5):
-            engine.collections()
-        engine.close()
-    assert len(connections) == 1
 
 
 def test_vectors_travel_as_they_are() -> None:

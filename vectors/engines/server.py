@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import ParamSpec, Self, TypeVar
 
 import grpc  # type: ignore[import-untyped]  # ships no types
-import httpx
 import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
@@ -57,7 +56,6 @@ class ServerEngine:
             prefer_grpc=settings.prefer_grpc,
             timeout=math.ceil(settings.timeout_seconds),
             check_compatibility=False,  # would call the server at once
-            limits=httpx.Limits(),  # else a server on this machine is connected to anew for each request
         )
         return cls(client)
 
