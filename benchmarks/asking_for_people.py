@@ -27,8 +27,11 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from entities.models import Entity  # noqa: E402
-from intelligence.models import Face  # noqa: E402
-from intelligence.people_models import FaceMatch, KnownPerson  # noqa: E402
+from intelligence.models import (  # noqa: E402
+    Face,
+    FaceMatch,
+    KnownPerson,
+)
 
 ROUNDS = 15
 BATCH = 5_000

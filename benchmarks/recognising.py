@@ -73,7 +73,7 @@ def _fill(known: int, fresh: int) -> None:
     """Closes the vectors then, as at the end of a process."""
     from django.conf import settings  # noqa: PLC0415
 
-    from intelligence.people_models import KnownPerson  # noqa: PLC0415
+    from intelligence.models import KnownPerson  # noqa: PLC0415
     from vectors import COLLECTIONS, QdrantVectorStore, VectorKind  # noqa: PLC0415
     from vectors.collections import ModelCollection  # noqa: PLC0415
     from vectors.engines.edge import EdgeEngine  # noqa: PLC0415

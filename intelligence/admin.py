@@ -23,9 +23,15 @@ from intelligence.models import (
     EntityJob,
     EntitySyncState,
     Face,
+    FaceDecision,
+    FaceMatch,
     ImageIntelligence,
+    KnownPerson,
     ModelVersion,
     ModelVersionEvent,
+    PeopleChange,
+    PeopleOperation,
+    PersonDistinction,
     SearchEncoding,
     TaskPause,
     UpkeepMark,
@@ -33,14 +39,6 @@ from intelligence.models import (
 )
 from intelligence.people_admin.admin import KnownPersonAdmin
 from intelligence.people_admin.forms import MAX_ID_DIGITS
-from intelligence.people_models import (
-    FaceDecision,
-    FaceMatch,
-    KnownPerson,
-    PeopleChange,
-    PeopleOperation,
-    PersonDistinction,
-)
 from intelligence.vocabulary import JobStatus
 
 COUNTED = 10_000

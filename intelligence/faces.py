@@ -12,9 +12,8 @@ from django.utils import timezone
 from entities.models import Entity
 from entities.storage import EntityStorageService
 from intelligence import announce, hints, marks, rows
-from intelligence.models import Face, ImageIntelligence
+from intelligence.models import Face, FaceDecision, ImageIntelligence, PeopleOperation
 from intelligence.people.journal import Journal, written
-from intelligence.people_models import FaceDecision, PeopleOperation
 from intelligence.vocabulary import TaskType
 from vectors import QdrantVectorStore
 

@@ -14,13 +14,11 @@ from intelligence import visibility
 from intelligence.models import (
     EntityJob,
     Face,
-    ImageIntelligence,
-)
-from intelligence.people import listing
-from intelligence.people_models import (
     FaceMatch,
+    ImageIntelligence,
     KnownPerson,
 )
+from intelligence.people import listing
 from vectors import Filter, Hit, Match, QdrantVectorStore
 from vectors.schemas import Vector
 

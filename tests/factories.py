@@ -15,8 +15,6 @@ from intelligence.models import (
     EntityJob,
     Face,
     ImageIntelligence,
-)
-from intelligence.people_models import (
     KnownPerson,
 )
 from intelligence.vocabulary import LIVE_JOB_STATUSES, JobStatus, ProcessingStatus, TaskType

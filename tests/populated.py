@@ -21,11 +21,9 @@ from intelligence.models import (
     DuplicateCandidate,
     DuplicatePair,
     Face,
-    SearchEncoding,
-)
-from intelligence.people_models import (
     FaceMatch,
     KnownPerson,
+    SearchEncoding,
 )
 from intelligence.processing import IntelligenceProcessingService
 from intelligence.vocabulary import JobStatus, TaskType

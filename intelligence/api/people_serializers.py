@@ -10,9 +10,9 @@ from entities.api.serializers import MillisecondsField
 from entities.api.validation import MAX_ID, WordBooleanField
 from intelligence.api.paging import PageQuerySerializer
 from intelligence.api.serializers import FaceSerializer, RowSerializer, TextField
+from intelligence.models import FaceDecision, FaceMatch, KnownPerson, PeopleOperation
 from intelligence.people.listing import ORDERS
 from intelligence.people.lookup import MOST_FACES
-from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, PeopleOperation
 
 MANY_PEOPLE = 1000
 

@@ -21,8 +21,8 @@ from intelligence.api.people_serializers import (
     WaitingFaceSerializer,
 )
 from intelligence.api.serializers import FaceSerializer, as_json
+from intelligence.models import PeopleOperation
 from intelligence.people import listing, suggestions
-from intelligence.people_models import PeopleOperation
 
 DONE = {200: OperationSerializer, 404: error("There is no such face, or no such person.")}
 LEAST_FACES = 2

@@ -12,8 +12,6 @@ from entities.api.validation import WordBooleanField
 from intelligence.models import (
     EntityJob,
     Face,
-)
-from intelligence.people_models import (
     FaceMatch,
 )
 from intelligence.vocabulary import JobStatus

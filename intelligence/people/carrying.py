@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django.db.models import Q
 
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, FaceMatch, KnownPerson, PeopleChange
 from intelligence.people.places import SAME_PLACE, Box, overlap, pair_up
-from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, PeopleChange
 
 Verdict = FaceDecision.Verdict
 

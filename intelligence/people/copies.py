@@ -17,10 +17,9 @@ from django.db.models import Exists, OuterRef, Q
 
 from entities.models import Entity
 from intelligence import faces
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, KnownPerson, PersonDistinction
 from intelligence.people import decisions, persons
 from intelligence.people.errors import PeopleError
-from intelligence.people_models import FaceDecision, KnownPerson, PersonDistinction
 
 SAME_PLACE = 0.5
 """Intersection over union, from which on a face is the one that was meant."""

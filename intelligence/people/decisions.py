@@ -7,12 +7,11 @@ from collections.abc import Collection
 
 from django.db.models import Q
 
-from intelligence.models import Face
+from intelligence.models import Face, KnownPerson, PeopleOperation
 from intelligence.people import lookup
 from intelligence.people.errors import PeopleError
 from intelligence.people.journal import IS, IS_NOT, Journal, written
 from intelligence.people.words import called, faces_in_words
-from intelligence.people_models import KnownPerson, PeopleOperation
 
 Kind = PeopleOperation.Kind
 

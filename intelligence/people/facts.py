@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from intelligence.models import Face
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleChange, PersonDistinction
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleChange, PersonDistinction
 
 Fact = dict[str, Any]
 Row = KnownPerson | Face | FaceDecision | PersonDistinction

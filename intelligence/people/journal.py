@@ -17,15 +17,15 @@ from django.db.models import Q
 from entities import locks
 from entities.models import Entity
 from intelligence import hints, marks, rows
-from intelligence.models import Face
-from intelligence.people.facts import Fact, Row, fact_of, fields_from, kind_of, whole_of
-from intelligence.people_models import (
+from intelligence.models import (
+    Face,
     FaceDecision,
     KnownPerson,
     PeopleChange,
     PeopleOperation,
     PersonDistinction,
 )
+from intelligence.people.facts import Fact, Row, fact_of, fields_from, kind_of, whole_of
 
 LOCK = "intelligence.people"
 """Taken before all others: who holds an entity, or a person, never waits for it."""

@@ -6,8 +6,8 @@ from django.db.models import Count, Exists, F, IntegerField, Max, OuterRef, Q, Q
 from django.db.models.functions import Coalesce
 
 from intelligence import visibility
-from intelligence.models import Face
-from intelligence.people_models import (
+from intelligence.models import (
+    Face,
     FaceDecision,
     FaceMatch,
     KnownPerson,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from intelligence.models import Face
+from intelligence.models import Face, KnownPerson
 from intelligence.people.errors import PeopleError, UnknownError
-from intelligence.people_models import KnownPerson
 
 MOST_FACES = 10_000
 """In one decision: a request, not a library, is what it is for."""

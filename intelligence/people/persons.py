@@ -7,12 +7,11 @@ from collections.abc import Collection, Sequence
 
 from django.db.models import Q
 
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 from intelligence.people import lookup
 from intelligence.people.errors import PeopleError
 from intelligence.people.journal import IS, IS_NOT, Journal, written
 from intelligence.people.words import called, people_in_words
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 
 Kind = PeopleOperation.Kind
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intelligence import capabilities, visibility
-from intelligence.models import Face
-from intelligence.people_models import FaceDecision, FaceMatch
+from intelligence.models import Face, FaceDecision, FaceMatch
 from intelligence.recognition.rules import Rules
 from vectors import get_face_store
 

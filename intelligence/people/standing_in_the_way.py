@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from django.db.models import Q, QuerySet
 
+from intelligence.models import PeopleChange, PeopleOperation
 from intelligence.people.errors import ConflictError
 from intelligence.people.facts import differing
-from intelligence.people_models import PeopleChange, PeopleOperation
 
 Kind, Of = PeopleOperation.Kind, PeopleChange.Of
 BATCH_SIZE = 5000

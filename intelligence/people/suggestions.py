@@ -9,9 +9,8 @@ from itertools import islice
 
 from django.db.models import Avg, Count, F, Max
 
-from intelligence.models import Face
+from intelligence.models import Face, FaceMatch, KnownPerson, PersonDistinction
 from intelligence.people import listing
-from intelligence.people_models import FaceMatch, KnownPerson, PersonDistinction
 
 PAIRS = 1000
 """Looked at for suggestions: those that most faces speak for."""

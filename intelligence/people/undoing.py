@@ -12,19 +12,20 @@ from django.db.models import F, Q
 
 from entities.models import Entity
 from intelligence import hints, rows
-from intelligence.models import Face, ImageIntelligence
-from intelligence.people.errors import ConflictError, UnknownError
-from intelligence.people.facts import Fact, differing, fields_from
-from intelligence.people.journal import Journal, written
-from intelligence.people.standing_in_the_way import require_nothing_later
-from intelligence.people.words import called
-from intelligence.people_models import (
+from intelligence.models import (
+    Face,
     FaceDecision,
+    ImageIntelligence,
     KnownPerson,
     PeopleChange,
     PeopleOperation,
     PersonDistinction,
 )
+from intelligence.people.errors import ConflictError, UnknownError
+from intelligence.people.facts import Fact, differing, fields_from
+from intelligence.people.journal import Journal, written
+from intelligence.people.standing_in_the_way import require_nothing_later
+from intelligence.people.words import called
 from intelligence.vocabulary import TaskType
 
 Kind, Of = PeopleOperation.Kind, PeopleChange.Of

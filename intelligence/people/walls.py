@@ -9,8 +9,7 @@ from django.db.models import F, Max, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from intelligence import visibility
-from intelligence.models import Face
-from intelligence.people_models import FaceMatch
+from intelligence.models import Face, FaceMatch
 
 
 def best_faces(person_ids: Collection[int], *, each: int) -> dict[int, list[Face]]:

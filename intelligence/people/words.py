@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from intelligence.models import Face
-from intelligence.people_models import KnownPerson
+from intelligence.models import Face, KnownPerson
 
 NAMED = 5
 """Faces, by their ids; more are only counted."""

@@ -7,13 +7,13 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from entities.guest_mode import is_guest_mode_on
+from intelligence.models import KnownPerson
 from intelligence.people_admin.faces import MovePage, RemovePage, WaitingPage
 from intelligence.people_admin.merging import MergePage, SuggestionsPage
 from intelligence.people_admin.operations import OperationsPage, UndoPage
 from intelligence.people_admin.pages import PeoplePage
 from intelligence.people_admin.person import PersonPage
 from intelligence.people_admin.wall import WallPage
-from intelligence.people_models import KnownPerson
 
 PAGES: tuple[tuple[str, str, type[PeoplePage]], ...] = (
     ("", "changelist", WallPage),

@@ -10,12 +10,11 @@ from django.http.response import HttpResponseBase
 
 from entities.storage import EntityStorageService
 from intelligence import faces, people
-from intelligence.models import Face
+from intelligence.models import Face, KnownPerson, PeopleOperation
 from intelligence.people import listing
 from intelligence.people.walls import closest_people
 from intelligence.people_admin.forms import AssignmentForm, FacesForm, MoveForm, ProposalForm
 from intelligence.people_admin.pages import PeoplePage, path_to
-from intelligence.people_models import KnownPerson, PeopleOperation
 from vectors import VectorsUnavailableError, get_face_store
 
 CANDIDATES = 24

@@ -8,9 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
+from intelligence.models import KnownPerson
 from intelligence.people import listing
 from intelligence.people.lookup import MOST_FACES
-from intelligence.people_models import KnownPerson
 
 MAX_ID_DIGITS = 18
 """As many nines fit into every database's integers."""

@@ -9,12 +9,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from intelligence import people
-from intelligence.models import Face
+from intelligence.models import Face, KnownPerson
 from intelligence.people import listing, suggestions
 from intelligence.people.walls import best_faces, photos_of_several
 from intelligence.people_admin.forms import PairForm, PeopleForm
 from intelligence.people_admin.pages import PeoplePage, path_to
-from intelligence.people_models import KnownPerson
 
 FACES_OF_EACH = 24
 FACES_OF_A_PAIR = 6

@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from intelligence import people
+from intelligence.models import PeopleOperation
 from intelligence.people import listing
 from intelligence.people_admin.forms import MAX_ID_DIGITS, OperationForm
 from intelligence.people_admin.pages import PeoplePage, path_to
-from intelligence.people_models import PeopleOperation
 
 OPERATIONS_ON_A_PAGE = 50
 Kind = PeopleOperation.Kind

@@ -15,9 +15,9 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import TemplateView
 
+from intelligence.models import PeopleOperation
 from intelligence.people import ConflictError, PeopleError, UnknownError
 from intelligence.people_admin.forms import IdsField
-from intelligence.people_models import PeopleOperation
 
 LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 UNDO = '<button form="undo" name="operation" value="{}" class="undo">Undo</button>'

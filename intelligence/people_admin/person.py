@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from intelligence import people
+from intelligence.models import KnownPerson
 from intelligence.people import listing
 from intelligence.people_admin import forms
 from intelligence.people_admin.operations import with_names
 from intelligence.people_admin.pages import PeoplePage, path_to
-from intelligence.people_models import KnownPerson
 
 FACES_ON_A_PAGE = 96
 OPERATIONS_SHOWN = 10

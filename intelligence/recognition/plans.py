@@ -13,8 +13,8 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from intelligence import visibility
-from intelligence.models import Face
-from intelligence.people_models import (
+from intelligence.models import (
+    Face,
     FaceDecision,
     FaceMatch,
     KnownPerson,

@@ -11,9 +11,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from entities.models import ServiceConfig
-from intelligence.models import Face
+from intelligence.models import Face, KnownPerson, PeopleOperation
 from intelligence.people.journal import Journal, written
-from intelligence.people_models import KnownPerson, PeopleOperation
 from intelligence.recognition.plans import Plan, is_stale, make_plan
 from intelligence.recognition.recogniser import calibration
 from intelligence.wanted_models import WantedModels

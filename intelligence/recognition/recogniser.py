@@ -19,9 +19,8 @@ from django.utils import timezone
 
 from entities import locks
 from intelligence import marks, rows, visibility
-from intelligence.models import EntityJob, Face
+from intelligence.models import EntityJob, Face, FaceDecision, FaceMatch, KnownPerson
 from intelligence.people.journal import IS, IS_NOT, LOCK
-from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson
 from intelligence.recognition.deciding import (
     Known,
     Memory,

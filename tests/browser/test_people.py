@@ -6,8 +6,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from intelligence.models import Face
-from intelligence.people_models import KnownPerson, PersonDistinction
+from intelligence.models import Face, KnownPerson, PersonDistinction
 from tests.browser.browser import Browser
 from tests.intelligence.people.conftest import Library
 from tests.intelligence.people.facts import everything

@@ -19,11 +19,9 @@ from intelligence import admin, capabilities, pauses, setbacks
 from intelligence.models import (
     EntityJob,
     Face,
-    ImageIntelligence,
-)
-from intelligence.people_models import (
     FaceDecision,
     FaceMatch,
+    ImageIntelligence,
     KnownPerson,
     PersonDistinction,
 )

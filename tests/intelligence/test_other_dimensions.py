@@ -18,7 +18,7 @@ from intelligence.vocabulary import TaskType
 from tests.factories import jpeg, make_photo
 from tests.intelligence.pipeline import Pipeline
 from vectors import Hit, get_clip_store, get_dino_store, get_face_store
-from vectors.schemas import Vector
+from vectors.schemas import Query
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -177,9 +177,10 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     engine = get_clip_store()._engine
     search = engine.search
 
-    def watching(collection: str, vector: Vector, *arguments: Any, **options: Any) -> list[Hit]:
-        compared.append((int(collection.rpartition("__")[2]), len(vector)))
-        return search(collection, vector, *arguments, **options)
+    def watching(collection: str, queries: Sequence[Query], **options: Any) -> list[list[Hit]]:
+        dimension = int(collection.rpartition("__")[2])
+        compared.extend((dimension, len(query.vector)) for query in queries)
+        return search(collection, queries, **options)
 
     monkeypatch.setattr(engine, "search", watching)
     return compared

@@ -12,8 +12,6 @@ from intelligence import rows
 from intelligence.models import (
     EntityJob,
     Face,
-)
-from intelligence.people_models import (
     FaceMatch,
 )
 from intelligence.vocabulary import IMAGE_TASKS, JobStatus, ProcessingStatus, TaskType

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from intelligence.people_models import (
+from intelligence.models import (
     KnownPerson,
 )
 from tests.factories import make_face, make_person, make_photo

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from intelligence import people
-from intelligence.people_models import FaceMatch, KnownPerson
+from intelligence.models import FaceMatch, KnownPerson
 from tests.factories import make_collection, make_face, make_person, make_photo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]

@@ -7,8 +7,7 @@ from rest_framework.test import APIClient
 
 from intelligence import capabilities, people
 from intelligence.capabilities import ModelFacts
-from intelligence.models import Face
-from intelligence.people_models import FaceMatch, KnownPerson
+from intelligence.models import Face, FaceMatch, KnownPerson
 from tests.factories import make_face, make_person, make_photo
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media_root")]

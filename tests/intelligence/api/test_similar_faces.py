@@ -8,8 +8,6 @@ from rest_framework.test import APIClient
 from entities.models import Entity
 from intelligence.models import (
     Face,
-)
-from intelligence.people_models import (
     FaceMatch,
 )
 from tests.factories import make_collection, make_face, make_person, make_photo

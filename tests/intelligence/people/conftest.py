@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from intelligence.models import Face
-from intelligence.people_models import KnownPerson
+from intelligence.models import Face, KnownPerson
 from tests.factories import make_face, make_person, make_photo
 
 

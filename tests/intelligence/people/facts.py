@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, KnownPerson, PersonDistinction
 from intelligence.people.facts import FIELDS, kind_of
-from intelligence.people_models import FaceDecision, KnownPerson, PersonDistinction
 
 
 def everything() -> dict[str, dict[int, Any]]:

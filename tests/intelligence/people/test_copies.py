@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 from intelligence.people import decisions, persons
 from intelligence.people.copies import shared
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 from tests.factories import make_face
 from tests.intelligence.people.conftest import Library
 

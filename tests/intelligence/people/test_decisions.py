@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from intelligence import people
-from intelligence.models import Face
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 from tests.intelligence.people.conftest import Library
 
 pytestmark = pytest.mark.django_db

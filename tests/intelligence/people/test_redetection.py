@@ -12,9 +12,8 @@ from entities.models import Entity
 from entities.storage import EntityStorageService
 from intelligence import faces, people, rows
 from intelligence.compute.base import BoundingBox
-from intelligence.models import Face, ImageIntelligence
+from intelligence.models import Face, FaceDecision, FaceMatch, ImageIntelligence, KnownPerson, PeopleOperation
 from intelligence.people.copies import Reader
-from intelligence.people_models import FaceDecision, FaceMatch, KnownPerson, PeopleOperation
 from intelligence.vocabulary import TaskType
 from tests.factories import jpeg, make_person, make_photo
 from tests.intelligence.pipeline import Pipeline

@@ -10,9 +10,8 @@ from django.utils import timezone
 
 from entities.models import Entity
 from intelligence import people
-from intelligence.models import Face
+from intelligence.models import Face, FaceMatch, KnownPerson
 from intelligence.people import suggestions
-from intelligence.people_models import FaceMatch, KnownPerson
 from tests.intelligence.people.conftest import Library
 
 pytestmark = pytest.mark.django_db

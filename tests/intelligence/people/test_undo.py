@@ -7,8 +7,7 @@ import pytest
 
 from entities.storage import EntityStorageService
 from intelligence import faces, people
-from intelligence.models import Face
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation
 from tests.intelligence.people.conftest import Library
 from tests.intelligence.people.facts import everything
 from vectors import get_face_store

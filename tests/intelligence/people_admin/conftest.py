@@ -6,8 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from intelligence.models import Face
-from intelligence.people_models import FaceMatch
+from intelligence.models import Face, FaceMatch
 from tests.intelligence.people.conftest import Library, library
 
 __all__ = ["library"]

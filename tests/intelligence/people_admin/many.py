@@ -6,7 +6,7 @@ from django.db import connection
 from django.utils import timezone
 
 from entities.models import Entity
-from intelligence.people_models import KnownPerson
+from intelligence.models import KnownPerson
 
 PEOPLE, FACES, PHOTOS = 5_000, 100_000, 2_000
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from intelligence.models import Face
-from intelligence.people_models import KnownPerson, PeopleOperation, PersonDistinction
+from intelligence.models import Face, KnownPerson, PeopleOperation, PersonDistinction
 from tests.factories import make_photo
 from tests.intelligence.people.facts import everything
 from tests.intelligence.people_admin.conftest import Library, Pages, match

@@ -6,7 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from intelligence import people
-from intelligence.people_models import PeopleOperation
+from intelligence.models import PeopleOperation
 from tests.intelligence.people_admin.conftest import Library, Pages
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from entities.guest_mode import set_guest_mode
+from intelligence.models import KnownPerson, PeopleOperation
 from intelligence.people_admin.admin import PAGES
-from intelligence.people_models import KnownPerson, PeopleOperation
 from tests.intelligence.people.facts import everything
 from tests.intelligence.people_admin.conftest import Library, Pages
 

@@ -8,8 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from intelligence.models import Face
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation, PersonDistinction
 from tests.intelligence.people.facts import everything
 from tests.intelligence.people_admin.conftest import Library, Pages, match
 

@@ -12,9 +12,8 @@ from django.db import connection, connections, transaction
 from entities import locks, services
 from entities.storage import EntityStorageService
 from intelligence import people, rows
-from intelligence.models import Face
+from intelligence.models import Face, FaceDecision, KnownPerson, PeopleOperation
 from intelligence.people.journal import LOCK
-from intelligence.people_models import FaceDecision, KnownPerson, PeopleOperation
 from intelligence.recognition.recluster import ReclusterError
 from intelligence.vocabulary import TaskType
 from tests.factories import make_photo

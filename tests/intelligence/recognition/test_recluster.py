@@ -10,8 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from intelligence import people
-from intelligence.models import Face
-from intelligence.people_models import KnownPerson, PeopleOperation
+from intelligence.models import Face, KnownPerson, PeopleOperation
 from intelligence.processing import IntelligenceProcessingService
 from intelligence.recognition import recluster
 from intelligence.recognition.plans import Plan, make_plan

@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from entities import services
 from intelligence import model_versions, people
 from intelligence.compute.base import Capabilities
-from intelligence.models import Face, UpkeepMark
-from intelligence.people_models import FaceMatch, KnownPerson
+from intelligence.models import Face, FaceMatch, KnownPerson, UpkeepMark
 from intelligence.vocabulary import TaskType
 from tests.factories import make_face
 from tests.intelligence.pipeline import Pipeline
