@@ -6,7 +6,7 @@ READY := .venv/.ready
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-people bench-import bench-inference bench-operations soak chaos guards clean
+.PHONY: help setup run demo test test-postgresql check ci bench-api bench-search bench-pipeline bench-recognition bench-people bench-import bench-inference bench-operations bench-sweeps soak chaos guards clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-inference: $(READY) ## Measure what looking at an image costs beyond the m
 
 bench-operations: $(READY) ## Measure audit, metrics and removals among 1,000,000 entities: ten minutes, 5 GB of disk
 	$(BIN)/python benchmarks/operations_at_scale.py $(OPERATIONS)
+
+bench-sweeps: $(READY) ## Measure what recurs among 1,000,000 entities: some minutes, 6 GB of disk
+	$(BIN)/python benchmarks/sweeps_at_scale.py $(SWEEPS)
 
 soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--minutes 5")
 	$(BIN)/python -m benchmarks.soak $(SOAK)

@@ -18,22 +18,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-
-import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # Run as a script, Python looks for modules beside the script only.
-from benchmarks import rows
+from benchmarks import places, rows
 from benchmarks.figures import Figure, table
 from benchmarks.operating import Large, measure
 
@@ -44,7 +37,8 @@ BYTES_PER_ROW = 4_500
 def main() -> int:
     options = _options()
     began = time.monotonic()
-    with _folder(options) as folder, _database(folder) as variables:
+    needed = BYTES_PER_ROW * (options.n + options.removed)
+    with places.folder_for(needed, options.folder) as folder, places.database() as variables:
         figures = list(measure(_filled(folder, variables, options), folder, variables))
     print(table(figures))
     summary = {
@@ -71,36 +65,8 @@ def _options() -> Namespace:
     return options
 
 
-@contextmanager
-def _folder(options: Namespace) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="store-benchmark-", dir=options.folder) as name:
-        free, needed = shutil.disk_usage(name).free, BYTES_PER_ROW * (options.n + options.removed)
-        if free < needed:
-            raise SystemExit(
-                f"{needed / 1000**3:.1f} GB are needed in {Path(name).parent}: use --folder or --n."
-            )
-        yield Path(name)
-
-
-@contextmanager
-def _database(folder: Path) -> Iterator[dict[str, str]]:
-    """How the store is told of it; nothing of SQLite."""
-    (folder / "store").mkdir()
-    server = os.environ.get("TEST_DATABASE_URL")
-    if not server:
-        yield {}
-        return
-    name = f"store_benchmark_{os.getpid()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    try:
-        yield {"DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{name}"))}
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
 def _filled(folder: Path, variables: dict[str, str], options: Namespace) -> Large:
+    (folder / "store").mkdir()
     large = Large(
         everybody=options.n + options.removed + Large.SMALL,
         tree=options.n + 1,

@@ -17,19 +17,19 @@ OFTEN_CHANGED = 10
 """Each so-manieth entity has three versions, the others one."""
 
 _ADDED = "strftime('%Y-%m-%d %H:%M:%S.000000', 1600000000 + i * 60, 'unixepoch')"
-_IS_COLLECTION = f"i % {FAMILY} = 1"
+IS_COLLECTION = f"i % {FAMILY} = 1"
 _FILE_PATH = "'store/' || strftime('%Y/%m/%d/', 1600000000 + i * 60, 'unixepoch') || digest(i) || '.jpg'"
 _ALBUM = f"(i - 1) / {FAMILY} * {FAMILY} + 1"
 
 
 def _of_images(expression: str) -> str:
-    return f"CASE WHEN {_IS_COLLECTION} THEN NULL ELSE {expression} END"
+    return f"CASE WHEN {IS_COLLECTION} THEN NULL ELSE {expression} END"
 
 
 ENTITY: Mapping[str, str] = {
     "id": "i",
-    "is_collection": _IS_COLLECTION,
-    "label": f"iif({_IS_COLLECTION}, 'Album ' || i, 'IMG_' || i || '.jpg')",
+    "is_collection": IS_COLLECTION,
+    "label": f"iif({IS_COLLECTION}, 'Album ' || i, 'IMG_' || i || '.jpg')",
     "description": "'Number ' || i || ' of many'",
     "parent_id": _of_images(_ALBUM),
     "added_date": _ADDED,
@@ -98,14 +98,14 @@ def of_store(images: Mapping[str, str] | None = COMPLETED) -> list[Table]:
         *(changed, changed),
     ]
     if images is not None:
-        tables.append(Table("intelligence_imageintelligence", images, f"NOT ({_IS_COLLECTION})"))
+        tables.append(Table("intelligence_imageintelligence", images, f"NOT ({IS_COLLECTION})"))
     return tables
 
 
 def below(root: int, tables: list[Table]) -> list[Table]:
     """With the first of the rows above all others: collections lie in it, and images in them."""
     assert root % FAMILY == 1, "only such a row is a collection"
-    parent = f"CASE WHEN i = {root} THEN NULL WHEN {_IS_COLLECTION} THEN {root} ELSE {_ALBUM} END"
+    parent = f"CASE WHEN i = {root} THEN NULL WHEN {IS_COLLECTION} THEN {root} ELSE {_ALBUM} END"
     return [
         replace(table, columns={**table.columns, "parent_id": parent})
         if "parent_id" in table.columns
@@ -119,7 +119,7 @@ def files(first: int, last: int) -> Iterator[tuple[str, int]]:
     with closing(sqlite3.connect(":memory:")) as source:
         source.create_function("digest", 1, _digest, deterministic=True)
         columns = {name: ENTITY[name] for name in ("file_path", "file_size")}
-        yield from source.execute(_selected(Table("", columns, f"NOT ({_IS_COLLECTION})")), [first, last])
+        yield from source.execute(_selected(Table("", columns, f"NOT ({IS_COLLECTION})")), [first, last])
 
 
 def fill_store(database: Path, *, first: int, last: int, looked_at: bool = True) -> None:
