@@ -55,7 +55,7 @@ from vectors import COLLECTIONS, Filter, MatchAny, QdrantVectorStore, VectorKind
 from vectors.collections import CollectionSpec, ModelCollection
 from vectors.engines.base import VectorEngine
 from vectors.engines.edge import EdgeEngine
-from vectors.stores import EVERYTHING
+from vectors.store import EVERYTHING
 
 MODEL = "synthetic"
 VECTORS = "vectors.npy"

@@ -30,8 +30,8 @@ from vectors.schemas import (
     VectorPoint,
     VectorSettings,
 )
+from vectors.store import QdrantVectorStore
 from vectors.stores import (
-    QdrantVectorStore,
     choose_models_by,
     close_stores,
     get_clip_store,

@@ -24,7 +24,7 @@ from vectors import (
     VectorPoint,
 )
 from vectors.schemas import Payload, Vector
-from vectors.stores import BATCH
+from vectors.store import BATCH
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 

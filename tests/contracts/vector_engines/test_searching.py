@@ -24,7 +24,7 @@ from vectors import (
     VectorPoint,
 )
 from vectors.schemas import Condition, Payload
-from vectors.stores import SEARCHES
+from vectors.store import SEARCHES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
