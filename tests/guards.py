@@ -131,8 +131,8 @@ GUARDS = [
     Guard(
         "the vector is written before the status",
         "intelligence/callbacks.py",
-        "wanted.update(self.appliers[task].apply(of_task, facts))",
-        "transaction.on_commit(partial(self.appliers[task].apply, of_task, facts))",
+        "came_along = self.appliers[task].apply(of_task, facts)",
+        "came_along = transaction.on_commit(partial(self.appliers[task].apply, of_task, facts)) or {}",
         f"{PIPELINE}::test_a_store_that_is_away_changes_nothing",
     ),
     Guard(
