@@ -51,12 +51,9 @@ class DuplicateKeeper:
         _regroup(found | turned, around, model)
 
     def _find_pairs(self, entity_ids: Collection[int], model: str, threshold: float) -> None:
-        hits = {
-            pk: self.dino.search(
-                vector, model=model, limit=MOST_PAIRS, score_threshold=threshold, exclude_ids=[pk]
-            )
-            for pk, vector in self.dino.fetch(entity_ids, model=model).items()
-        }
+        hits = self.dino.search_like_each(
+            entity_ids, limit=MOST_PAIRS, score_threshold=threshold, model=model, with_payload=True
+        )
         others = Entity.objects.filter(pk__in={hit.id for each in hits.values() for hit in each}).order_by()
         content = dict(others.values_list("pk", "md5"))
         DuplicatePair.objects.bulk_create(
