@@ -2,6 +2,7 @@
 
     <root>/<shard>/<job id>.request    what is asked for
                    <job id>.outcome    what came of it
+    <root>/.lock                       held while a job is added
 
 Each is written under another name and renamed into place: a process that dies between any two lines leaves
 nothing, or a job, or a job with its whole outcome. After a loss of power a file may be empty all the same;
@@ -11,6 +12,7 @@ and no folder: a million of them must cost little.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +20,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +31,7 @@ from intelligence.vocabulary import TaskType
 _REQUEST = ".request"
 _OUTCOME = ".outcome"
 _PARTIAL = ".part"
+_LOCK = ".lock"
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHARD_DIGITS = 3  # 4,096 folders: 250 jobs in each when a million wait
@@ -59,9 +62,11 @@ class Spool:
         written = _to_json(request)
         if _content(file) == written:
             return
-        self.discard(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(file, written)
+        with self._adding_alone():
+            if _content(file) != written:  # nor has somebody else just asked for it, and may have its outcome
+                self.discard(job_id)
+                _write_whole(file, written)
 
     def request(self, job_id: str) -> JobRequest:
         stored = _content(self._file(job_id, _REQUEST))
@@ -108,9 +113,16 @@ class Spool:
     def unwanted(self, older_than: timedelta, wanted: StillWanted) -> Iterator[list[Path]]:
         """The files of each such job, and what dead processes left behind."""
         limit = time.time() - older_than.total_seconds()
-        for shard in self._root.glob("*"):
+        for shard in self._root.glob("?" * _SHARD_DIGITS):
             old = _untouched_since(limit, shard)
             yield from (old[job_id] for job_id in old.keys() - set(wanted(list(old))))
+
+    @contextmanager
+    def _adding_alone(self) -> Iterator[None]:
+        """Of threads and processes. Whoever dies lets the next one in."""
+        with (self._root / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _file(self, job_id: str, kind: str) -> Path:
         if not is_job_id(job_id):

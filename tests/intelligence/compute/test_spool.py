@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -49,6 +50,32 @@ def test_adding_again_keeps_the_outcome(spool: Spool) -> None:
     spool.finish("1", b"x")
     spool.add("1", REQUEST)
     assert spool.outcome("1") is not None
+
+
+def test_who_adds_the_same_at_the_same_time_takes_no_outcome_away(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is held up where it has seen that the job is not there yet, and clears its place."""
+    discard = spool.discard
+    passed_by = threading.Event()
+
+    def add_and_run() -> None:
+        monkeypatch.setattr(spool, "discard", discard)
+        spool.add("1", REQUEST)
+        spool.finish("1", b"x")
+        passed_by.set()
+
+    other = threading.Thread(target=add_and_run)
+
+    def held_up(job_id: str) -> None:
+        other.start()
+        passed_by.wait(0.5)
+        discard(job_id)
+
+    monkeypatch.setattr(spool, "discard", held_up)
+    spool.add("1", REQUEST)
+    other.join()
+    assert spool.outcome("1") == b"x"
 
 
 def test_job_left_over_from_another_installation_makes_way(spool: Spool) -> None:
