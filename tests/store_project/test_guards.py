@@ -1,4 +1,4 @@
-"""`make guards` takes a quarter of an hour and is run by hand; that it still can be is looked at here."""
+"""`make guards` takes minutes and is run by hand; that it still can be is looked at here."""
 
 from __future__ import annotations
 
