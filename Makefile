@@ -61,7 +61,7 @@ bench-search: $(READY) ## Measure searches over 100,000 vectors beside comparing
 bench-pipeline: $(READY) ## Measure what an image costs between upload and results: a few minutes
 	$(BIN)/python benchmarks/pipeline.py
 
-bench-import: $(READY) ## Import 2,000 images and watch whether all get done; IMPORT="--images 50000" takes half an hour
+bench-import: $(READY) ## Import 2,000 images and watch whether all get done; IMPORT="--images 50000" takes 40 minutes
 	$(BIN)/python benchmarks/importing.py $(IMPORT)
 
 bench-inference: $(READY) ## Measure what looking at an image costs beyond the models themselves: two minutes

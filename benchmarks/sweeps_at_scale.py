@@ -35,6 +35,7 @@ from benchmarks.figures import Figure, Target, table
 BYTES_PER_ROW = 5_000
 """On the disk, with its versions, its jobs, and all indexes."""
 SMALLER = 100
+LEAST = 200_000
 LIMITS = {
     "reconcile": Target(100, of_ratio=False),
     "recognise": Target(100, of_ratio=False),
@@ -93,7 +94,10 @@ def _options() -> Namespace:
     parser.add_argument(
         "--folder", type=Path, help="on whose disk to work (default: the one for temporary files)"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.n < LEAST:
+        parser.error(f"of fewer than {LEAST:,} a hundredth is too small to be compared with")
+    return options
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import qdrant_edge as qdrant
@@ -116,11 +116,7 @@ class EdgeEngine:
     def set_payloads(self, collection: str, changes: Sequence[PayloadChange]) -> None:
         shard = self._keeper.shard(collection)
         for change in changes:
-            # A point with a new payload leaves the index.
-            request = qdrant.CountRequest(exact=False, filter=_filter(change.filter))
-            moves = shard.read(lambda it, request=request: it.count(request))  # type: ignore[misc]
-            chosen, payload = _filter(change.filter), dict(change.payload)
-            shard.write(qdrant.UpdateOperation.set_payload_by_filter(chosen, payload), moves=moves)
+            shard.set_payload(_filter(change.filter), dict(change.payload))
 
     def search(
         self,
@@ -209,6 +205,11 @@ class _Shard:
             self.read(lambda shard: shard.update(operation))
             self._moved += moves
             self._note(operation, moves)
+
+    def set_payload(self, chosen: qdrant.Filter, payload: dict[str, Any]) -> None:
+        """A point with a new payload leaves the index."""
+        moves = self.read(lambda it: it.count(qdrant.CountRequest(exact=False, filter=chosen)))
+        self.write(qdrant.UpdateOperation.set_payload_by_filter(chosen, payload), moves=moves)
 
     def add_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         there = self.read(lambda shard: shard.info()).payload_schema
