@@ -70,7 +70,7 @@ bench-inference: $(READY) ## Measure what looking at an image costs beyond the m
 bench-operations: $(READY) ## Measure audit, metrics and removals among 1,000,000 entities: ten minutes, 5 GB of disk
 	$(BIN)/python benchmarks/operations_at_scale.py $(OPERATIONS)
 
-bench-sweeps: $(READY) ## Measure what recurs among 1,000,000 entities: some minutes, 6 GB of disk
+bench-sweeps: $(READY) ## Measure what recurs among 1,000,000 entities: some minutes, 5 GB of disk
 	$(BIN)/python benchmarks/sweeps_at_scale.py $(SWEEPS)
 
 soak: $(READY) ## Ten minutes of everyday load: memory flat, no error (SOAK="--minutes 5")
